@@ -1,0 +1,15 @@
+// Package toolcall is the vocabulary of mcpguard: a call, its caller, the
+// decision about it, and the proof that its bytes can be read in one way only.
+//
+// It knows neither HTTP nor SQL, neither files nor clocks, nor how a policy is
+// written. Every other room speaks in these words.
+//
+// The proof is the type [JSON]. Only [Parse] makes one, after a scan that
+// refuses every text that two parsers could read differently: duplicate member
+// names, broken UTF-8, lone surrogates, trailing data. From there on a
+// sub-value, a splice and a canonical form need no second look, so what was
+// judged is what is digested, recorded and forwarded.
+//
+// Types that can hold a caller's data do not print: fmt, slog and
+// encoding/json see a size, never the content. Text is the one explicit door.
+package toolcall
