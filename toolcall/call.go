@@ -1,8 +1,9 @@
 package toolcall
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,15 +16,25 @@ type ID [16]byte
 // NewID makes an id of the current time; ids made later in a process sort later.
 func NewID() (ID, error) {
 	u, err := uuid.NewV7()
-	return ID(u), err
+	if err != nil {
+		return ID{}, fmt.Errorf("make an id: %w", err)
+	}
+	return ID(u), nil
 }
 
-// ParseID reads an id in its hyphenated form.
+// ErrID says that a text is no id.
+var ErrID = errors.New("not an id: want 36 characters like 0197f4a2-5c1e-7b3a-9d2f-3f6b1c2d4e5f")
+
+// ParseID reads an id in the one form that String writes, in either case.
 func ParseID(s string) (ID, error) {
 	u, err := uuid.Parse(s)
-	return ID(u), err
+	if err != nil || len(s) != 36 {
+		return ID{}, ErrID
+	}
+	return ID(u), nil
 }
 
+// String is the id in hexadecimal with hyphens.
 func (id ID) String() string { return uuid.UUID(id).String() }
 
 // IsZero reports whether the id was never made.
@@ -45,7 +56,9 @@ func (c Caller) IsZero() bool { return c.Subject == "" || c.Issuer == "" }
 
 // Key tells callers apart in tables and in the associated data of sealed
 // handles: the issuer and the subject, unambiguously joined.
-func (c Caller) Key() string { return fmt.Sprintf("%d:%s %s", len(c.Issuer), c.Issuer, c.Subject) }
+func (c Caller) Key() string {
+	return strconv.Itoa(len(c.Issuer)) + ":" + c.Issuer + " " + c.Subject
+}
 
 // Kind is what a call addresses; policy selectors carry the same names.
 type Kind uint8
@@ -86,13 +99,3 @@ type Call struct {
 
 // Target is how policy and people name what is called: "upstream/name".
 func (c *Call) Target() string { return c.Upstream + "/" + c.Name }
-
-// LogValue keeps arguments out of logs.
-func (c *Call) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("id", c.ID.String()),
-		slog.String("kind", c.Kind.String()),
-		slog.String("upstream", c.Upstream),
-		slog.Any("args", c.Args),
-	)
-}

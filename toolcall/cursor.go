@@ -1,16 +1,22 @@
 package toolcall
 
-import "strings"
+import (
+	"math/bits"
+	"strings"
+)
 
 // Members walks the members of an object in order.
 //
 //	for m := j.Members(); m.Next(); {
 //		use(m.Name(), m.Value())
 //	}
+//
+// Every step skips the whole value of a member. A walk that also goes down into
+// every value therefore reads a text as often as it is nested deep.
 type Members struct {
-	text  string
+	doc   JSON
 	at    int // behind the last member, or behind the opening brace
-	name  string
+	name  JSON
 	value JSON
 }
 
@@ -20,42 +26,52 @@ func (j JSON) Members() Members {
 	if j.Type() != ObjectType {
 		return Members{}
 	}
-	return Members{text: j.text, at: 1}
+	return Members{doc: j, at: 1}
 }
 
 // Next goes to the next member and reports whether there is one.
 func (m *Members) Next() bool {
-	if m.text == "" {
+	s := m.doc.text()
+	if s == "" {
 		return false
 	}
-	i := separator(m.text, m.at)
-	if m.text[i] == '}' {
-		m.text = ""
+	i := separator(s, m.at)
+	if s[i] == '}' {
+		*m = Members{}
 		return false
 	}
-	end := skipString(m.text, i)
-	m.name = m.text[i:end]
-	i = separator(m.text, end)
-	m.at = skipValue(m.text, i)
-	m.value = JSON{m.text[i:m.at]}
+	end := skipString(s, i)
+	m.name = proved(s[i:end])
+	i = separator(s, end)
+	m.at = skipValue(s, i)
+	m.value = proved(s[i:m.at])
 	return true
 }
 
 // Name is the decoded name of the member.
-func (m *Members) Name() string { return unquote(m.name) }
+func (m *Members) Name() string {
+	if m.name.IsZero() {
+		return ""
+	}
+	return unquote(m.name.text())
+}
 
 // RawName is the name as it stands in the text, with its quotes, as a string
 // value of its own.
-func (m *Members) RawName() JSON { return JSON{m.name} }
+func (m *Members) RawName() JSON { return m.name }
 
 // NameIs reports whether the decoded name is want; it does not allocate for
 // names without escapes.
 func (m *Members) NameIs(want string) bool {
-	inner := m.name[1 : len(m.name)-1]
+	q := m.name.text()
+	if len(q) < len(want)+2 { // decoding never makes a name longer
+		return false
+	}
+	inner := q[1 : len(q)-1]
 	if strings.IndexByte(inner, '\\') < 0 {
 		return inner == want
 	}
-	return unquote(m.name) == want
+	return unquote(q) == want
 }
 
 // Value is the value of the member.
@@ -63,8 +79,8 @@ func (m *Members) Value() JSON { return m.value }
 
 // Elements walks the elements of an array in order.
 type Elements struct {
-	text  string
-	at    int
+	doc   JSON
+	at    int // behind the last element, or behind the opening bracket
 	value JSON
 }
 
@@ -74,21 +90,22 @@ func (j JSON) Elements() Elements {
 	if j.Type() != ArrayType {
 		return Elements{}
 	}
-	return Elements{text: j.text, at: 1}
+	return Elements{doc: j, at: 1}
 }
 
 // Next goes to the next element and reports whether there is one.
 func (e *Elements) Next() bool {
-	if e.text == "" {
+	s := e.doc.text()
+	if s == "" {
 		return false
 	}
-	i := separator(e.text, e.at)
-	if e.text[i] == ']' {
-		e.text = ""
+	i := separator(s, e.at)
+	if s[i] == ']' {
+		*e = Elements{}
 		return false
 	}
-	e.at = skipValue(e.text, i)
-	e.value = JSON{e.text[i:e.at]}
+	e.at = skipValue(s, i)
+	e.value = proved(s[i:e.at])
 	return true
 }
 
@@ -107,19 +124,26 @@ func separator(s string, i int) int {
 	}
 }
 
-// skipString returns where the string that starts at i ends.
+// skipString returns where the proved string that starts at i ends.
 func skipString(s string, i int) int {
 	i++
 	for {
-		n := strings.IndexByte(s[i:], '"')
-		i += n
-		slashes := 0
-		for s[i-1-slashes] == '\\' {
-			slashes++
+		for i+8 <= len(s) {
+			w := load(s, i)
+			quote, slash := w^lows*'"', w^lows*'\\'
+			if m := ((quote - lows) | (slash - lows)) &^ w & highs; m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
 		}
-		i++
-		if slashes%2 == 0 {
-			return i
+		switch s[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i += 2
+		default: // near the end of the text
+			i++
 		}
 	}
 }
@@ -130,29 +154,33 @@ func skipValue(s string, i int) int {
 	case '"':
 		return skipString(s, i)
 	case '{', '[':
-		depth := 0
-		for {
-			switch s[i] {
-			case '"':
-				i = skipString(s, i)
-				continue
-			case '{', '[':
-				depth++
-			case '}', ']':
-				depth--
-				if depth == 0 {
-					return i + 1
-				}
-			}
-			i++
-		}
+		return skipContainer(s, i)
 	}
-	for i < len(s) {
-		switch s[i] {
-		case ',', '}', ']', ' ', '\t', '\n', '\r':
-			return i
-		}
+	for i < len(s) && !ends[s[i]] {
 		i++
 	}
 	return i
+}
+
+// ends are the characters behind a number or a literal.
+var ends = [256]bool{',': true, '}': true, ']': true, ' ': true, '\t': true, '\n': true, '\r': true}
+
+// skipContainer returns where the proved array or object that starts at i ends.
+// Strings apart, only its brackets count.
+func skipContainer(s string, i int) int {
+	depth := 0
+	for {
+		switch s[i] {
+		case '"':
+			i = skipString(s, i)
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+		i++
+	}
 }

@@ -20,32 +20,59 @@ func untilNUL(s string) string {
 }
 
 // Folded finds, anywhere in j, two members of one object whose names fold
-// together. It returns the two names; ok is false when there are none.
+// together. It returns the two names; ok is false when there are none. It reads
+// j once, however deep it is nested.
 func (j JSON) Folded() (a, b string, ok bool) {
-	switch j.Type() {
-	case ArrayType:
-		for e := j.Elements(); e.Next(); {
-			if a, b, ok = e.Value().Folded(); ok {
-				return a, b, true
-			}
-		}
-	case ObjectType:
-		var few [8]string
-		names := few[:0]
-		for m := j.Members(); m.Next(); {
-			names = append(names, m.Name())
-			if a, b, ok = m.Value().Folded(); ok {
-				return a, b, true
-			}
-		}
-		return foldedPair(names)
+	var f folder
+	if !j.IsZero() {
+		f.value(j.text(), 0)
 	}
-	return "", "", false
+	return f.a, f.b, f.found
 }
 
-// foldedPair compares all pairs of few names, and by lower-cased form of many.
+// folder looks for names that fold together.
+type folder struct {
+	a, b  string
+	found bool
+}
+
+// value looks into the value that starts at i, and returns where it ends. After
+// a find the end means nothing: everybody stops.
+func (f *folder) value(s string, i int) (end int) {
+	switch s[i] {
+	case '{':
+		return f.object(s, i)
+	case '[':
+		for i = separator(s, i+1); s[i] != ']'; i = separator(s, i) {
+			if i = f.value(s, i); f.found {
+				return i
+			}
+		}
+		return i + 1
+	}
+	return skipValue(s, i)
+}
+
+func (f *folder) object(s string, i int) (end int) {
+	var few [fewFolded]string
+	names := few[:0]
+	for i = separator(s, i+1); s[i] != '}'; i = separator(s, i) {
+		nameEnd := skipString(s, i)
+		names = append(names, unquote(s[i:nameEnd]))
+		if i = f.value(s, separator(s, nameEnd)); f.found {
+			return i
+		}
+	}
+	f.a, f.b, f.found = foldedPair(names)
+	return i + 1
+}
+
+// fewFolded is the number of names up to which all pairs are compared.
+const fewFolded = 16
+
+// foldedPair compares all pairs of few names, and by folded form of many.
 func foldedPair(names []string) (a, b string, ok bool) {
-	if len(names) <= 16 {
+	if len(names) <= fewFolded {
 		for i, n := range names {
 			for _, m := range names[:i] {
 				if SameFolded(n, m) {
@@ -68,11 +95,11 @@ func foldedPair(names []string) (a, b string, ok bool) {
 
 // foldKey is equal for exactly the names that SameFolded takes for each other.
 func foldKey(s string) string {
-	return strings.Map(simpleFold, untilNUL(s))
+	return strings.Map(leastFold, untilNUL(s))
 }
 
-// simpleFold is the smallest rune of the orbit that r folds with.
-func simpleFold(r rune) rune {
+// leastFold is the smallest rune of the orbit that r folds with.
+func leastFold(r rune) rune {
 	least := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 		least = min(least, f)

@@ -3,14 +3,22 @@ package toolcall
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
-	"unsafe"
 )
 
 // JSON is a JSON text that was proved to have one reading. It is immutable.
 // The zero value holds no text and answers every question with "no".
-type JSON struct{ text string }
+//
+// A JSON cannot be compared with ==: Equal compares what two of them mean, and
+// Text what they say.
+type JSON struct{ raw hidden }
+
+// proved makes a JSON of a text that needs no scan: it was cut out of proved
+// text, or put together from it.
+func proved(text string) JSON { return JSON{hide(text)} }
+
+// text is Text, for this package's own reading.
+func (j JSON) text() string { return j.raw.reveal() }
 
 // Type is the kind of a JSON value.
 type Type uint8
@@ -28,11 +36,16 @@ const (
 )
 
 func (t Type) String() string {
-	return [...]string{"nothing", "null", "boolean", "boolean", "number", "string", "array", "object"}[t]
+	if int(t) < len(typeNames) {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("type(%d)", uint8(t))
 }
 
+var typeNames = [...]string{"nothing", "null", "boolean", "boolean", "number", "string", "array", "object"}
+
 // Limits bound a text before anything else looks at it. A zero limit admits
-// nothing.
+// nothing: no byte, and no array or object.
 type Limits struct {
 	Bytes int // the longest text
 	Depth int // the deepest nesting of arrays and objects
@@ -53,34 +66,35 @@ func (e *SyntaxError) Error() string {
 var ErrTooLarge = errors.New("too large")
 
 // Parse scans text once and returns it as proved JSON without surrounding
-// white space. The error is a *SyntaxError, or wraps ErrTooLarge.
+// white space. The error is a *SyntaxError, or wraps ErrTooLarge. Nothing is
+// copied: the JSON keeps text alive.
 func Parse(text string, limits Limits) (JSON, error) {
 	if len(text) > limits.Bytes {
-		return JSON{}, fmt.Errorf("%d bytes, at most %d: %w", len(text), limits.Bytes, ErrTooLarge)
+		return JSON{}, fmt.Errorf("read JSON of %d bytes, at most %d: %w", len(text), limits.Bytes, ErrTooLarge)
 	}
 	start, end, err := scan(text, limits.Depth)
 	if err != nil {
 		return JSON{}, err
 	}
-	return JSON{text[start:end]}, nil
+	return proved(text[start:end]), nil
 }
 
 // Text is the JSON text as it was received. It is the only way to the content
 // of a JSON as a whole: what is done with it must be safe for a secret.
-func (j JSON) Text() string { return j.text }
+func (j JSON) Text() string { return j.text() }
 
 // Len is the length of the text in bytes.
-func (j JSON) Len() int { return len(j.text) }
+func (j JSON) Len() int { return j.raw.size }
 
 // IsZero reports whether j holds no text at all; the JSON null is not zero.
-func (j JSON) IsZero() bool { return j.text == "" }
+func (j JSON) IsZero() bool { return j.raw.size == 0 }
 
 // Type is the type of the value.
 func (j JSON) Type() Type {
-	if j.text == "" {
+	if j.IsZero() {
 		return NoType
 	}
-	switch j.text[0] {
+	switch j.text()[0] {
 	case '{':
 		return ObjectType
 	case '[':
@@ -97,12 +111,13 @@ func (j JSON) Type() Type {
 	return NumberType
 }
 
-// Str is the decoded value of a string.
+// Str is the decoded value of a string. Without escapes it allocates nothing:
+// it is a part of the text that j was read from.
 func (j JSON) Str() (s string, ok bool) {
 	if j.Type() != StringType {
 		return "", false
 	}
-	return unquote(j.text), true
+	return unquote(j.text()), true
 }
 
 // Number is the exact value of a number.
@@ -110,7 +125,7 @@ func (j JSON) Number() (Number, bool) {
 	if j.Type() != NumberType {
 		return Number{}, false
 	}
-	return numberOf(j.text), true
+	return numberOf(j.text()), true
 }
 
 // Member is the value of the named member of an object; absent, and for every
@@ -124,47 +139,18 @@ func (j JSON) Member(name string) JSON {
 	return JSON{}
 }
 
-// String keeps the content out of logs: it tells type and size only.
-func (j JSON) String() string {
-	if j.IsZero() {
-		return "[no JSON]"
-	}
-	return fmt.Sprintf("[%s, %d bytes]", j.Type(), len(j.text))
-}
-
-// Format keeps the content out of every fmt verb.
-func (j JSON) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(j.String())) }
-
-// LogValue keeps the content out of structured logs.
-func (j JSON) LogValue() slog.Value { return slog.StringValue(j.String()) }
-
-// MarshalJSON refuses: a proved text is written with Text, deliberately.
-func (j JSON) MarshalJSON() ([]byte, error) {
-	return nil, errors.New("marshal toolcall.JSON: refused, it can hold a caller's data")
-}
-
-// offsetIn is where the sub-value j starts in the text of doc, or -1 when j was
-// not read from doc.
-func (j JSON) offsetIn(doc JSON) int {
-	if len(j.text) == 0 || len(doc.text) == 0 {
-		return -1
-	}
-	base := uintptr(unsafe.Pointer(unsafe.StringData(doc.text)))
-	at := uintptr(unsafe.Pointer(unsafe.StringData(j.text)))
-	if at < base || at+uintptr(len(j.text)) > base+uintptr(len(doc.text)) {
-		return -1
-	}
-	return int(at - base)
-}
-
 // SpanIn is where the sub-value j stands in the text of doc that it was read
 // from; ok is false when it was read from elsewhere.
 func (j JSON) SpanIn(doc JSON) (start, end int, ok bool) {
-	start = j.offsetIn(doc)
-	if start < 0 {
+	if j.IsZero() || doc.IsZero() {
 		return 0, 0, false
 	}
-	return start, start + len(j.text), true
+	at, base := uintptr(j.raw.start), uintptr(doc.raw.start)
+	if at < base || at+uintptr(j.raw.size) > base+uintptr(doc.raw.size) {
+		return 0, 0, false
+	}
+	start = int(at - base)
+	return start, start + j.raw.size, true
 }
 
 // unquote decodes a proved JSON string. Without escapes it allocates nothing.

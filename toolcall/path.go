@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Path is a compiled path into JSON, in the part of gjson's syntax that names
 // positions, and nothing that computes:
 //
-//	customer.address.city   members by name; \. \* \? \# \\ stand for themselves
+//	customer.address.city   members by name; a backslash before any character
+//	                        takes its meaning away: a\.b is the name "a.b"
 //	rows.0.id               the first element of an array (or a member named "0")
 //	rows.#.ssn              that member of every element
 //	headers.*               every member of an object, or element of an array
 //	**.ssn                  a member of that name at any depth, the top included
 //
-// Modifiers (@), pipes (|), queries, multipaths and the wildcard ? are refused:
-// gjson reads them as computations, and silence would be a hole.
+// Modifiers (@), literals (!), pipes (|), queries, multipaths, wildcards inside
+// a name and ? are refused: gjson reads them as computations, and silence would
+// be a hole. A Single path that both can follow leads both to the same value.
 type Path struct {
 	text  string
 	steps []Step
@@ -51,6 +54,9 @@ func CompilePath(text string) (Path, error) {
 	}
 	if text == "" {
 		return refuse("it is empty")
+	}
+	if !utf8.ValidString(text) {
+		return refuse("it is not UTF-8, so it names nothing")
 	}
 	p := Path{text: text}
 	for rest, more := text, true; more; {
@@ -95,9 +101,6 @@ func compileStep(part string) (Step, string) {
 	case "**":
 		return Step{Kind: StepDeep}, ""
 	}
-	if strings.HasPrefix(part, "#") {
-		return Step{}, "queries like #(...) are not supported: use # for every element"
-	}
 	var name strings.Builder
 	for i := 0; i < len(part); i++ {
 		switch c := part[i]; c {
@@ -106,6 +109,8 @@ func compileStep(part string) (Step, string) {
 				return Step{}, "a backslash with nothing behind it"
 			}
 			name.WriteByte(part[i])
+		case '#':
+			return Step{}, "# stands only alone between dots, for every element, and queries like #(...) are not supported: write \\# for the character"
 		case '*', '?':
 			return Step{}, "* stands only alone between dots, ? not at all: write \\" + string(c) + " for the character"
 		case '@', '|', '{', '}', '[', ']', '!':
@@ -168,13 +173,7 @@ func (j JSON) Get(p Path) (JSON, Lookup) {
 			if s.Index < 0 {
 				return JSON{}, Blocked
 			}
-			i := 0
-			for e := j.Elements(); e.Next(); i++ {
-				if i == s.Index {
-					next = e.Value()
-					break
-				}
-			}
+			next = j.element(s.Index)
 		default:
 			return JSON{}, Blocked
 		}
@@ -184,4 +183,14 @@ func (j JSON) Get(p Path) (JSON, Lookup) {
 		j = next
 	}
 	return j, Found
+}
+
+// element is the element of an array at an index; zero when there is none.
+func (j JSON) element(index int) JSON {
+	for e := j.Elements(); e.Next(); index-- {
+		if index == 0 {
+			return e.Value()
+		}
+	}
+	return JSON{}
 }

@@ -4,171 +4,153 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // An Edit replaces the sub-value At of a document by With. A zero With takes
 // the value out: an element of an array, or a member of an object with its name.
 type Edit struct{ At, With JSON }
 
-// ErrSplice says that an edit does not lie in its document, or that two overlap.
-var ErrSplice = errors.New("splice: an edit outside the document or inside another edit")
+// ErrSplice says that an edit does not replace a value of its document (a member
+// name is none, nor is the document itself one to take out), or that two overlap.
+var ErrSplice = errors.New("splice: an edit that replaces no value of the document, or overlaps another")
 
-// Splice returns doc with every edit made; all other bytes stay as they are.
-// The result needs no new scan: a proved value stands where a proved value
-// stood, and member names are never added.
+// Splice returns doc with every edit made; all other bytes stay as they are, but
+// for a comma and the white space beside it that go with a value taken out. It
+// takes one pass over doc, however many edits there are, in any order.
+//
+// The result needs no new scan. That each At is a value of doc is checked, not
+// believed: a JSON parsed out of the inside of a string of doc is refused. So a
+// proved value stands where a proved value stood, and no name was added.
 func Splice(doc JSON, edits []Edit) (JSON, error) {
 	if len(edits) == 0 {
 		return doc, nil
 	}
-	spans := make([]span, len(edits))
-	grow := 0
-	for i, e := range edits {
-		start := e.At.offsetIn(doc)
-		if start < 0 || e.At.IsZero() {
+	cuts, size, err := cutsOf(doc, edits)
+	if err != nil {
+		return JSON{}, err
+	}
+	out := splicer{text: doc.text(), out: make([]byte, 0, size)}
+	for _, c := range cuts {
+		if !out.apply(c) {
 			return JSON{}, ErrSplice
 		}
-		spans[i] = span{start, start + len(e.At.text), e.With.text}
-		grow += len(e.With.text)
 	}
-	byStart := func(a, b span) int { return a.start - b.start }
-	if !slices.IsSortedFunc(spans, byStart) {
-		slices.SortFunc(spans, byStart)
-	}
-	var b strings.Builder
-	b.Grow(len(doc.text) + grow)
-	at := 0
-	for i, s := range spans {
-		if s.start < at || i > 0 && s.start < spans[i-1].end {
-			return JSON{}, ErrSplice
-		}
-		if s.with == "" {
-			return spliceOut(doc, edits)
-		}
-		b.WriteString(doc.text[at:s.start])
-		b.WriteString(s.with)
-		at = s.end
-	}
-	b.WriteString(doc.text[at:])
-	return JSON{b.String()}, nil
+	return proved(out.finish()), nil
 }
 
-type span struct {
+// cut is an edit by its place in the document; an empty with takes out.
+type cut struct {
 	start, end int
 	with       string
 }
 
-// spliceOut makes edits of which some take values out. It rebuilds the arrays
-// and objects on the way to each edit, member by member, so that commas and
-// names go with their values.
-func spliceOut(doc JSON, edits []Edit) (JSON, error) {
-	out, ok := rebuild(nil, doc, doc, edits)
-	if !ok {
-		return JSON{}, ErrSplice // the document itself cannot be taken out
+// cutsOf orders the edits by place, and bounds the size of the result.
+func cutsOf(doc JSON, edits []Edit) (cuts []cut, size int, err error) {
+	cuts, size = make([]cut, len(edits)), doc.Len()
+	for i, e := range edits {
+		start, end, ok := e.At.SpanIn(doc)
+		if !ok {
+			return nil, 0, ErrSplice
+		}
+		cuts[i] = cut{start, end, e.With.text()}
+		size += e.With.Len()
 	}
-	return JSON{string(out)}, nil
+	byStart := func(a, b cut) int { return a.start - b.start }
+	if !slices.IsSortedFunc(cuts, byStart) {
+		slices.SortFunc(cuts, byStart)
+	}
+	return cuts, size, nil
 }
 
-func rebuild(dst []byte, doc, v JSON, edits []Edit) ([]byte, bool) {
-	at := v.offsetIn(doc)
-	inside := edits[:0:0]
-	for _, e := range edits {
-		start := e.At.offsetIn(doc)
-		if start == at && len(e.At.text) == len(v.text) {
-			return append(dst, e.With.text...), !e.With.IsZero()
-		}
-		if start >= at && start < at+len(v.text) {
-			inside = append(inside, e)
-		}
-	}
-	if len(inside) == 0 {
-		return append(dst, v.text...), true
-	}
-	opened := len(dst)
-	dst = append(dst, v.text[0])
-	part := func(name string, value JSON) {
-		mark := len(dst)
-		if mark > opened+1 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, name...)
-		if name != "" {
-			dst = append(dst, ':')
-		}
-		next, kept := rebuild(dst, doc, value, inside)
-		if !kept {
-			next = next[:mark]
-		}
-		dst = next
-	}
-	for m := v.Members(); m.Next(); {
-		part(m.name, m.Value())
-	}
-	for e := v.Elements(); e.Next(); {
-		part("", e.Value())
-	}
-	return append(dst, v.text[len(v.text)-1]), true
+// splicer copies a proved text and makes one cut after the other.
+type splicer struct {
+	text   string
+	out    []byte
+	copied int // how much of text is dealt with
+	seen   int // how far text was read; never inside a string
+	name   int // where the last string before seen starts
 }
 
-// Quote makes the JSON string of s. Invalid UTF-8 becomes U+FFFD.
-func Quote(s string) JSON { return JSON{string(AppendQuoted(make([]byte, 0, len(s)+2), s))} }
+// apply makes a cut; it reports false, and is of no more use, when no value
+// stands there.
+func (sp *splicer) apply(c cut) bool {
+	if !sp.readTo(c.start) || !valueAt(sp.text, c) {
+		return false
+	}
+	switch {
+	case c.with != "":
+		sp.out = append(append(sp.out, sp.text[sp.copied:c.start]...), c.with...)
+		sp.copied = c.end
+	case c.start == 0:
+		return false
+	default:
+		sp.takeOut(c)
+	}
+	sp.seen = c.end
+	return true
+}
 
-const hexDigits = "0123456789abcdef"
+// readTo reads on to a place, string by string; it reports false when the place
+// lies inside a string, or before what was read.
+func (sp *splicer) readTo(at int) bool {
+	for sp.seen < at {
+		n := strings.IndexByte(sp.text[sp.seen:at], '"')
+		if n < 0 {
+			sp.seen = at
+			break
+		}
+		sp.name = sp.seen + n
+		sp.seen = skipString(sp.text, sp.name)
+	}
+	return sp.seen == at
+}
 
-// AppendQuoted appends the JSON string of s in the form of RFC 8785, section
-// 3.2.2.2: the shortest escapes, and none where none is needed.
-func AppendQuoted(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				dst = append(dst, s[from:i]...)
-				dst = append(dst, "\uFFFD"...)
-				from = i + 1
-			}
-			i += n
-			continue
-		}
-		if c >= 0x20 && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\b':
-			dst = append(dst, `\b`...)
-		case '\f':
-			dst = append(dst, `\f`...)
-		case '\n':
-			dst = append(dst, `\n`...)
-		case '\r':
-			dst = append(dst, `\r`...)
-		case '\t':
-			dst = append(dst, `\t`...)
+// valueAt reports whether c covers one whole value of the proved text s. Its
+// start is known to lie outside strings; what follows a colon, a comma or a
+// bracket there is a value, or a name with a colon behind it.
+func valueAt(s string, c cut) bool {
+	if c.start > 0 {
+		switch s[c.start-1] {
+		case ':', ',', '[', '{', ' ', '\t', '\n', '\r':
 		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			return false
 		}
-		i++
-		from = i
 	}
-	return append(append(dst, s[from:]...), '"')
+	if skipValue(s, c.start) != c.end {
+		return false
+	}
+	next := space(s, c.end)
+	return next == len(s) || s[next] != ':'
 }
 
-// Array makes the array of the given values.
-func Array(values ...JSON) JSON {
-	var b strings.Builder
-	b.WriteByte('[')
-	for i, v := range values {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(v.text)
+// takeOut leaves out a value, its name where it is a member, and a comma: the one
+// behind it, or behind the last value the one before it.
+func (sp *splicer) takeOut(c cut) {
+	from := c.start
+	if sp.text[lastBefore(sp.text, from)] == ':' {
+		from = sp.name
 	}
-	b.WriteByte(']')
-	return JSON{b.String()}
+	sp.out = append(sp.out, sp.text[sp.copied:from]...)
+	next := space(sp.text, c.end)
+	if sp.text[next] == ',' {
+		sp.copied = space(sp.text, next+1)
+		return
+	}
+	sp.copied = c.end
+	// There is a comma before it exactly when a value before it stayed.
+	if last := lastBefore(sp.out, len(sp.out)); sp.out[last] == ',' {
+		sp.out = sp.out[:last]
+	}
+}
+
+// lastBefore is where the last byte before at stands that is no white space.
+func lastBefore[T string | []byte](s T, at int) int {
+	for at--; s[at] == ' ' || s[at] == '\t' || s[at] == '\n' || s[at] == '\r'; at-- {
+	}
+	return at
+}
+
+// finish copies what is left.
+func (sp *splicer) finish() string {
+	return string(append(sp.out, sp.text[sp.copied:]...))
 }

@@ -2,6 +2,8 @@ package toolcall
 
 import (
 	"crypto/sha256"
+	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -17,7 +19,7 @@ type ToolDef struct {
 }
 
 // NewToolDef reads one element of a tools/list result. A definition without a
-// name is nil.
+// name is nil. A schema that is none declares nothing: the strict answer.
 func NewToolDef(upstream string, raw JSON) *ToolDef {
 	name, ok := raw.Member("name").Str()
 	if !ok || name == "" {
@@ -31,18 +33,24 @@ func NewToolDef(upstream string, raw JSON) *ToolDef {
 		Digest:   sha256.Sum256(raw.AppendCanonical(nil)),
 		args:     map[string]JSON{},
 	}
-	d.declare(d.Schema, maxRefs)
+	d.declare(d.Schema, maxSchemas)
 	return d
 }
 
-// maxRefs bounds the $ref and allOf steps that one schema may take.
-const maxRefs = 64
+// maxSchemas bounds how many schemas are visited through $ref and allOf, and
+// with it loops. What lies beyond declares nothing.
+const maxSchemas = 256
 
 // declare collects the properties of a schema, through local references and
-// allOf. A reference that leads elsewhere declares nothing.
+// allOf, and returns what is left of the budget. A reference that leads
+// elsewhere declares nothing, and neither does a schema below the top that has
+// an $id: its references would start from there.
 func (d *ToolDef) declare(schema JSON, budget int) int {
-	if budget <= 0 {
-		return 0
+	if budget <= 0 || schema.Type() != ObjectType {
+		return budget
+	}
+	if budget < maxSchemas && !schema.Member("$id").IsZero() {
+		return budget
 	}
 	budget--
 	for m := schema.Member("properties").Members(); m.Next(); {
@@ -59,17 +67,41 @@ func (d *ToolDef) declare(schema JSON, budget int) int {
 	return budget
 }
 
-// resolve follows a local JSON pointer (RFC 6901) within the schema.
+// resolve follows a local JSON pointer in a URI fragment (RFC 6901, section 6)
+// within the schema; zero when it leads nowhere.
 func (d *ToolDef) resolve(ref string) JSON {
-	pointer, local := strings.CutPrefix(ref, "#/")
-	if !local {
+	fragment, local := strings.CutPrefix(ref, "#")
+	pointer, err := url.PathUnescape(fragment)
+	if !local || err != nil {
+		return JSON{}
+	}
+	if pointer == "" {
+		return d.Schema
+	}
+	rest, absolute := strings.CutPrefix(pointer, "/")
+	if !absolute {
 		return JSON{}
 	}
 	at := d.Schema
-	for part := range strings.SplitSeq(pointer, "/") {
-		at = at.Member(strings.NewReplacer("~1", "/", "~0", "~").Replace(part))
+	for token := range strings.SplitSeq(rest, "/") {
+		if at = child(at, pointerEscapes.Replace(token)); at.IsZero() {
+			return JSON{}
+		}
 	}
 	return at
+}
+
+var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
+
+// child is one step of a JSON pointer.
+func child(j JSON, token string) JSON {
+	if j.Type() == ArrayType {
+		if i, err := strconv.Atoi(token); err == nil && strconv.Itoa(i) == token {
+			return j.element(i)
+		}
+		return JSON{}
+	}
+	return j.Member(token)
 }
 
 // Declares reports whether the schema names the argument. A nil definition
@@ -83,20 +115,30 @@ func (d *ToolDef) Declares(arg string) bool {
 }
 
 // Default is the default that the schema declares for an argument at a Single
-// path; zero when there is none.
+// path; zero when there is none. Below the argument itself only properties and
+// references are followed.
 func (d *ToolDef) Default(p Path) JSON {
-	if d == nil || !p.Single() || p.IsZero() {
+	if d == nil || p.IsZero() || !p.Single() {
 		return JSON{}
 	}
 	at := d.args[p.steps[0].Name]
 	for _, s := range p.steps[1:] {
-		if ref, ok := at.Member("$ref").Str(); ok {
-			at = d.resolve(ref)
+		at = d.deref(at).Member("properties").Member(s.Name)
+	}
+	if own := at.Member("default"); !own.IsZero() {
+		return own
+	}
+	return d.deref(at).Member("default")
+}
+
+// deref follows the $ref of a schema, and that of what it leads to.
+func (d *ToolDef) deref(schema JSON) JSON {
+	for range maxSchemas {
+		ref, ok := schema.Member("$ref").Str()
+		if !ok {
+			return schema
 		}
-		at = at.Member("properties").Member(s.Name)
+		schema = d.resolve(ref)
 	}
-	if ref, ok := at.Member("$ref").Str(); ok && at.Member("default").IsZero() {
-		at = d.resolve(ref)
-	}
-	return at.Member("default")
+	return JSON{} // a loop
 }

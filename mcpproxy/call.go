@@ -1,0 +1,176 @@
+package mcpproxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"mcpguard/toolcall"
+)
+
+// HandleCall is the way of everything that policy judges: the stages, the
+// intent, the upstream, the answer.
+func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
+	clock := x.started
+	for _, s := range stages {
+		if err := s.run(ctx, p, x); err != nil {
+			p.refuse(ctx, x, err)
+			return
+		}
+		clock = x.took(s.name, clock)
+	}
+	if err := p.begin(ctx, x); err != nil {
+		p.fail(ctx, x, err)
+		return
+	}
+	x.took("record", clock)
+	p.forward(ctx, x)
+}
+
+// pass forwards a request that policy does not judge by its target: what its
+// answer may say is judged on the way back.
+func (p *Proxy) pass(ctx context.Context, x *exchange) { p.forward(ctx, x) }
+
+// complete judges completion/complete by what is to be completed: a prompt or a
+// resource that the caller may not see has no completions.
+func (p *Proxy) complete(ctx context.Context, x *exchange) {
+	ref := x.frame.params.Member("ref")
+	kind, member := toolcall.Prompt, "name"
+	if t, _ := ref.Member("type").Str(); t == "ref/resource" {
+		kind, member = toolcall.Resource, "uri"
+	}
+	name, _ := ref.Member(member).Str()
+	if name == "" || !x.snap.Visible(x.ses.caller, kind, x.ses.up.Name, name) {
+		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "nothing to complete has that name"})
+		return
+	}
+	p.forward(ctx, x)
+}
+
+// subscribe judges each resource of subscriptions/listen.
+func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
+	filter := x.frame.params.Member("notifications")
+	for e := filter.Member("resourceSubscriptions").Elements(); e.Next(); {
+		uri, _ := e.Value().Str()
+		call := &toolcall.Call{Caller: x.ses.caller, Session: x.ses.id, Upstream: x.ses.up.Name, Kind: toolcall.Resource, Name: uri, At: x.started}
+		if uri == "" || x.snap.Evaluate(call).Effect != toolcall.Allow {
+			p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "Resource not found"})
+			return
+		}
+	}
+	p.forward(ctx, x)
+}
+
+// forward sends a request upstream and passes on what comes back, to its answer.
+func (p *Proxy) forward(ctx context.Context, x *exchange) {
+	clock := p.now()
+	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.paramHeaders()})
+	if err != nil {
+		p.fail(ctx, x, err)
+		return
+	}
+	defer a.close()
+	x.took("upstream", clock)
+	err = p.pump(ctx, a, x, x.alive)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF) && x.resumable():
+		// The upstream closed the connection and keeps the answer: the client
+		// comes back for it with Last-Event-ID (MCP 2025-11-25, SEP-1699).
+		x.replayed = true
+	default:
+		p.fail(ctx, x, x.ses.up.broken(err))
+	}
+}
+
+// resumable reports whether the client can come back for an answer: it was given
+// an event id, in a legacy session of a server that keeps events.
+func (x *exchange) resumable() bool {
+	return x.ses.era == legacy && x.out.stream && x.out.lastID
+}
+
+// fail answers a request with an error that is not policy's. A call whose intent
+// is in the record gets its outcome there first.
+func (p *Proxy) fail(ctx context.Context, x *exchange, err error) {
+	if errors.Is(err, errSessionOver) {
+		p.sessions.drop(x.ses, "ended by the upstream")
+		err = &Refusal{Stage: "session", Code: codeInvalidRequest, Status: http.StatusNotFound, Failed: true, err: err, Reason: errNoSession.Reason}
+	}
+	r := p.upstreamRefusal(err)
+	if !x.settled.CompareAndSwap(false, true) {
+		return
+	}
+	if x.intent != nil {
+		outcome := toolcall.OutcomeFailed
+		if errors.Is(err, errCancelled) || errors.Is(err, context.Canceled) {
+			outcome = toolcall.OutcomeCancelled
+		}
+		if err := p.finish(ctx, x, ending{outcome: outcome, reason: r.Reason}); err != nil {
+			r = refusalOf(err)
+		}
+	}
+	p.logRefusal(r)
+	p.answer(x, r)
+}
+
+// refuse answers a call that the stages refused. The refusal is durable before
+// the answer leaves (law 2).
+func (p *Proxy) refuse(ctx context.Context, x *exchange, err error) {
+	r := p.upstreamRefusal(err)
+	if r.Failed || r.Stage == "internal" {
+		p.fail(ctx, x, err)
+		return
+	}
+	if !x.settled.CompareAndSwap(false, true) {
+		return
+	}
+	if err := p.recordRefusal(ctx, x, r); err != nil {
+		r = refusalOf(err)
+		p.logRefusal(r)
+	}
+	p.answer(x, r)
+}
+
+// answer sends a refusal.
+func (p *Proxy) answer(x *exchange, r *Refusal) {
+	var id toolcall.ID
+	if x.call != nil {
+		id = x.call.ID
+	}
+	text, err := r.reply(x.frame.id, x.ses.era, id)
+	if err != nil {
+		p.log.Error("build a refusal", "err", err)
+		text = errorReply(x.frame.id, codeInternal, "internal error of mcpguard")
+	}
+	x.out.final(r.status(x.ses.era), event{data: text})
+}
+
+// upstreamRefusal puts a fault of an upstream into words for the caller.
+func (p *Proxy) upstreamRefusal(err error) *Refusal {
+	var fault *upstreamError
+	switch {
+	case errors.As(err, &fault):
+		return &Refusal{Stage: "upstream", Code: codeInternal, Status: http.StatusOK, Failed: true, err: err,
+			Reason: "upstream " + fault.upstream + " " + fault.what}
+	case errors.Is(err, errCancelled), errors.Is(err, context.Canceled):
+		return &Refusal{Stage: "upstream", Code: codeInternal, Status: http.StatusOK, Failed: true, err: err, Reason: "the request was cancelled"}
+	case errors.Is(err, errShutdown):
+		return &Refusal{Stage: "upstream", Code: codeInternal, Status: http.StatusServiceUnavailable, Failed: true, err: err,
+			Reason: "mcpguard is shutting down; whether the call was executed is not known"}
+	}
+	return refusalOf(err)
+}
+
+// errCancelled says that the client cancelled its request.
+var errCancelled = errors.New("cancelled by the client")
+
+func (p *Proxy) logRefusal(r *Refusal) {
+	if r.Stage == "internal" {
+		p.log.Error("internal error", "err", r.err)
+		return
+	}
+	if r.Failed {
+		p.log.Warn("call failed", "stage", r.Stage, "err", r)
+	}
+}

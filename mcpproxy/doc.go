@@ -1,0 +1,29 @@
+// Package mcpproxy relays the Model Context Protocol between agents and
+// upstream servers, and lets nothing pass that was not judged and recorded.
+//
+// It works on bytes. A message is scanned once ([toolcall.Parse]); where policy
+// changes nothing the same bytes go on. It names what it needs of the other
+// rooms as small interfaces (seams.go) and knows neither where a record is kept
+// nor how a policy is written.
+//
+// One client request, from top to bottom:
+//
+//	http.go     ServeHTTP    Host, Origin, route, headers; body read whole; Authenticate
+//	era.go      eraOf        legacy (sessions) or modern (2026-07-28, stateless)
+//	frame.go    readFrame    strict envelope: request, notification or response
+//	session.go  find/revive  the session that the handle names, if it is the caller's
+//	methods.go  dispatch     one line per protocol method; others need a policy rule
+//	  initialize.go            legacy handshake: a session is minted and recorded
+//	  lists.go                 filtered lists, from the catalogue or page by page
+//	  call.go   HandleCall     everything that policy judges:
+//	    stages.go              find -> decide -> hold: the first refusal ends the walk
+//	    record.go begin        intent durable before anything is forwarded
+//	    leg.go    send         relay_http.go or relay_stdio.go
+//	    pump.go                messages of the answer, one by one:
+//	      notification         redacted, filtered
+//	      server request       a call of its own: judged, recorded, shown to the client
+//	      response             settle.go: redacted, outcome durable, then the answer
+//
+// Recording and forwarding are not stages: law must not hang on the order of a
+// list.
+package mcpproxy

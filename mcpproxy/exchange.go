@@ -1,0 +1,134 @@
+package mcpproxy
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"mcpguard/audit"
+	"mcpguard/redact"
+	"mcpguard/toolcall"
+)
+
+// exchange is one message of a client and what becomes of it. It keeps the
+// policy that it began with, to its answer.
+type exchange struct {
+	p       *Proxy
+	ses     *session
+	frame   frame
+	version string
+	client  clientInfo
+	addr    string      // network address of the client, without port
+	headers http.Header // of a modern request, held to its body
+	out     *reply
+	method  method
+	snap    Snapshot
+	started time.Time
+
+	call      *toolcall.Call // set where policy judges the request
+	decision  toolcall.Decision
+	catalogue string // digest of the catalogue that was judged with
+	intent    *audit.Commit
+	stages    []audit.Stage
+
+	redactor *redact.Redactor // of all that is said in the answer; made at first use
+	alive    func()           // to be called when the upstream says something
+	cancel   context.CancelCauseFunc
+	settled  atomic.Bool // the answer is decided
+	replayed bool        // it waits for a later stream: the connection broke, the upstream keeps events
+}
+
+// lifetime is the context of a request's way upstream. It ends when the upstream
+// is silent for too long, and when mcpguard closes; a modern client that hangs
+// up cancels its request, a legacy one does not (MCP, Cancellation).
+func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
+	if x.ses.era == legacy {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(x.p.ctx, func() { cancel(errShutdown) })
+	timeout := x.ses.up.Timeout
+	idle := time.AfterFunc(timeout, func() { cancel(errIdle) })
+	x.alive = func() { idle.Reset(timeout) }
+	if x.frame.method == "subscriptions/listen" {
+		idle.Stop()
+		x.alive = func() {}
+	}
+	x.cancel = cancel
+	return ctx, func() {
+		idle.Stop()
+		unhook()
+		cancel(nil)
+		if !x.replayed {
+			x.ses.leave(x)
+		}
+	}
+}
+
+// target is the name that the request addresses, as its params say.
+func (x *exchange) target() string {
+	if x.method.target == "" {
+		return x.frame.method
+	}
+	name, _ := x.frame.params.Member(x.method.target).Str()
+	return name
+}
+
+// capabilities are what the client declared, for this request or its session.
+func (x *exchange) capabilities() toolcall.JSON { return x.client.capabilities }
+
+// ownMeta is the _meta of a modern request of our own: what the client declared,
+// and nothing else that it sent.
+func (x *exchange) ownMeta() string {
+	b := builder{text: "{}"}
+	for _, key := range [...]string{mcp.MetaKeyProtocolVersion, mcp.MetaKeyClientInfo, mcp.MetaKeyClientCapabilities} {
+		if v := x.frame.meta().Member(key); !v.IsZero() {
+			b.raw(strings.ReplaceAll(key, ".", `\.`), v.Text())
+		}
+	}
+	text, err := b.done()
+	if err != nil {
+		return "{}"
+	}
+	return text
+}
+
+// paramHeaders are the Mcp-Param-* headers of a modern request.
+func (x *exchange) paramHeaders() map[string]string {
+	var out map[string]string
+	for name, values := range x.headers {
+		if strings.HasPrefix(name, mcp.HeaderParamPrefix) && len(values) == 1 {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[name] = values[0]
+		}
+	}
+	return out
+}
+
+// redact is the redactor of what the answer says.
+func (x *exchange) redact() *redact.Redactor {
+	if x.redactor == nil {
+		names := x.decision.Redact
+		if x.call == nil {
+			names = x.snap.Redactions(x.ses.caller, x.ses.up.Name, "")
+		}
+		x.redactor = x.snap.Redactor(names)
+		if x.redactor == nil {
+			x.redactor = redact.New()
+		}
+	}
+	return x.redactor
+}
+
+// took notes how long a stage took, and starts the clock of the next.
+func (x *exchange) took(stage string, since time.Time) time.Time {
+	now := x.p.now()
+	x.stages = append(x.stages, audit.Stage{Name: stage, Took: now.Sub(since)})
+	return now
+}

@@ -1,0 +1,347 @@
+package mcpproxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"mcpguard/toolcall"
+)
+
+// ServeHTTP is the agents' door. /mcp/NAME is the upstream NAME; /mcp is the only
+// upstream, where there is one. /t/mcp... is the same.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.work.Add(1)
+	defer p.work.Done()
+	if p.ctx.Err() != nil {
+		refuseHTTP(w, http.StatusServiceUnavailable, "mcpguard is shutting down")
+		return
+	}
+	if status, reason := p.checkHost(r); status != 0 {
+		refuseHTTP(w, status, reason)
+		return
+	}
+	up, status, reason := p.route(r)
+	if up == nil {
+		refuseHTTP(w, status, reason)
+		return
+	}
+	if status, reason := checkHeaders(r); status != 0 {
+		refuseHTTP(w, status, reason)
+		return
+	}
+	caller, err := p.cfg.Auth.Authenticate(r)
+	if err == nil && caller.IsZero() {
+		err = errors.New("nobody")
+	}
+	if err != nil {
+		p.challenge(w, r, err)
+		return
+	}
+	rq := &requestOf{p: p, w: w, r: r, up: up, caller: caller}
+	switch r.Method {
+	case http.MethodPost:
+		rq.post()
+	case http.MethodGet:
+		rq.get()
+	case http.MethodDelete:
+		rq.delete()
+	default:
+		w.Header().Set("Allow", "GET, POST, DELETE")
+		refuseHTTP(w, http.StatusMethodNotAllowed, "use POST, GET or DELETE")
+	}
+}
+
+// refuseHTTP answers what is not yet a message: a JSON-RPC error without an id
+// (MCP, Streamable HTTP, "Sending Messages to the Server").
+func refuseHTTP(w http.ResponseWriter, status int, reason string) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h["Cache-Control"] = []string{"no-store"}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, errorReply(toolcall.JSON{}, codeInvalidRequest, reason)) // fails when the client is gone
+}
+
+// challenge answers a request whose sender is not known. Why is for the log:
+// which part of a credential was wrong is nobody's business.
+func (p *Proxy) challenge(w http.ResponseWriter, r *http.Request, err error) {
+	status, header := http.StatusUnauthorized, `Bearer error="invalid_token"`
+	var c interface{ Challenge() (int, string) }
+	if errors.As(err, &c) {
+		status, header = c.Challenge()
+	}
+	p.log.Info("authentication refused", "remote", r.RemoteAddr, "err", err)
+	if header != "" {
+		w.Header().Set("WWW-Authenticate", header)
+	}
+	refuseHTTP(w, status, "authentication is required: send the header Authorization: Bearer TOKEN")
+}
+
+// checkHost refuses requests that a page in somebody's browser made, and names
+// that were rebound to this host.
+func (p *Proxy) checkHost(r *http.Request) (status int, reason string) {
+	host := hostname(r.Host)
+	switch {
+	case slices.Contains(p.cfg.Hosts, host):
+	case p.cfg.Loopback && !loopbackName(host):
+		return http.StatusForbidden, "the header Host does not name this server: add it to allowed_hosts"
+	case !p.cfg.Loopback && len(p.cfg.Hosts) > 0:
+		return http.StatusForbidden, "the header Host does not name this server: add it to allowed_hosts"
+	}
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		return 0, ""
+	}
+	if len(origins) == 1 && slices.Contains(p.cfg.Origins, origins[0]) {
+		return 0, ""
+	}
+	u, err := url.Parse(origins[0])
+	if len(origins) == 1 && err == nil && p.cfg.Loopback && loopbackName(u.Hostname()) {
+		return 0, ""
+	}
+	return http.StatusForbidden, "the header Origin names a page that may not call: add it to allowed_origins"
+}
+
+func hostname(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+}
+
+func loopbackName(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// route finds the upstream that a path names. A path that needs cleaning or
+// decoding names nothing: another hop could read it differently.
+func (p *Proxy) route(r *http.Request) (up *upstream, status int, reason string) {
+	path := r.URL.Path
+	if r.URL.RawPath != "" || r.URL.RawQuery != "" {
+		return nil, http.StatusNotFound, "no such endpoint: it has no encoded characters and no query"
+	}
+	if rest, ok := strings.CutPrefix(path, "/t/mcp"); ok {
+		path = "/mcp" + rest
+	}
+	if path == "/mcp" {
+		if p.only == nil {
+			return nil, http.StatusNotFound, "there is more than one upstream: use /mcp/NAME"
+		}
+		return p.only, 0, ""
+	}
+	name, ok := strings.CutPrefix(path, "/mcp/")
+	if !ok || p.upstreams[name] == nil {
+		return nil, http.StatusNotFound, "no such endpoint: use /mcp/NAME with the name of an upstream"
+	}
+	return p.upstreams[name], 0, ""
+}
+
+// singleHeaders are headers of which two would let two readers choose
+// differently.
+var singleHeaders = []string{"Authorization", mcp.HeaderSessionID, mcp.HeaderProtocolVersion, mcp.HeaderMethod,
+	mcp.HeaderName, mcp.HeaderLastEventID, "Content-Type"}
+
+func checkHeaders(r *http.Request) (status int, reason string) {
+	for _, name := range singleHeaders {
+		if len(r.Header[http.CanonicalHeaderKey(name)]) > 1 {
+			return http.StatusBadRequest, "the header " + name + " is there twice"
+		}
+	}
+	if r.Method != http.MethodPost {
+		return 0, ""
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		return http.StatusUnsupportedMediaType, "a body with Content-Encoding is not accepted"
+	}
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := params["charset"]
+	if err != nil || media != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return http.StatusUnsupportedMediaType, "the Content-Type must be application/json"
+	}
+	return 0, ""
+}
+
+// requestOf is one HTTP request of a known caller.
+type requestOf struct {
+	p      *Proxy
+	w      http.ResponseWriter
+	r      *http.Request
+	up     *upstream
+	caller toolcall.Caller
+}
+
+// post takes one message.
+func (rq *requestOf) post() {
+	p := rq.p
+	body, err := readAll(rq.r.Body, rq.r.ContentLength, p.cfg.Limits.Request)
+	if err != nil && !errors.Is(err, toolcall.ErrTooLarge) {
+		return // the client broke off
+	}
+	var f frame
+	if err == nil {
+		f, err = readFrame(body, p.cfg.Limits.message())
+	}
+	if err != nil {
+		rq.refuse(&f, legacy, err)
+		return
+	}
+	e, version, err := eraOf(rq.r.Header, &f)
+	if err == nil && e == modern {
+		err = checkModern(rq.r.Header, &f)
+	}
+	if err != nil {
+		rq.refuse(&f, e, err)
+		return
+	}
+	if e == legacy && f.kind == request && f.method == "initialize" {
+		rq.initialize(f)
+		return
+	}
+	ses, err := rq.session(e, &f)
+	if err != nil {
+		rq.refuse(&f, e, err)
+		return
+	}
+	ses.busy.Add(1)
+	defer ses.busy.Add(-1)
+	if e == legacy {
+		version = ses.version
+	}
+	x := rq.exchange(ses, f, version)
+	switch f.kind {
+	case request:
+		p.dispatch(rq.r.Context(), x)
+	case notification:
+		p.notify(rq.r.Context(), x)
+	case response:
+		p.answered(rq.r.Context(), x)
+	}
+}
+
+// session is the session of a message.
+func (rq *requestOf) session(e era, f *frame) (*session, error) {
+	if e == modern {
+		meta := f.meta()
+		info := clientInfoOf(meta.Member(mcp.MetaKeyClientInfo), meta.Member(mcp.MetaKeyClientCapabilities))
+		return rq.p.sessions.modernFor(rq.up, rq.caller, info)
+	}
+	handle := rq.r.Header.Get(mcp.HeaderSessionID)
+	if handle == "" {
+		return nil, errNeedsSession
+	}
+	return rq.p.sessions.find(rq.r.Context(), rq.up, rq.caller, handle)
+}
+
+func (rq *requestOf) exchange(ses *session, f frame, version string) *exchange {
+	x := &exchange{
+		p: rq.p, ses: ses, frame: f, version: version, started: rq.p.now(),
+		client: ses.client, addr: hostname(rq.r.RemoteAddr),
+		out:  &reply{w: rq.w, ctx: rq.r.Context()},
+		snap: rq.p.cfg.Judge.Current(),
+	}
+	if ses.era == modern {
+		x.headers = rq.r.Header
+		meta := f.meta()
+		x.client = clientInfoOf(meta.Member(mcp.MetaKeyClientInfo), meta.Member(mcp.MetaKeyClientCapabilities))
+	}
+	return x
+}
+
+// refuse answers a message that belongs to no session, and keeps evidence: a
+// message that two readers could read differently is rarely an accident.
+func (rq *requestOf) refuse(f *frame, e era, err error) {
+	r := refusalOf(err)
+	if err := rq.p.recordStray(rq, f, r); err != nil {
+		r = refusalOf(err)
+	}
+	rq.p.logRefusal(r)
+	text, err := r.reply(f.id, e, toolcall.ID{})
+	if err != nil {
+		rq.p.log.Error("build a refusal", "err", err)
+		text = errorReply(f.id, codeInternal, "internal error of mcpguard")
+	}
+	out := &reply{w: rq.w, ctx: rq.r.Context()}
+	out.final(r.status(e), event{data: text})
+}
+
+// get opens a legacy session's own stream.
+func (rq *requestOf) get() {
+	p := rq.p
+	if mcp.IsModernProtocol(rq.r.Header.Get(mcp.HeaderProtocolVersion)) {
+		rq.notAllowed("POST", "this protocol version has no stream to GET")
+		return
+	}
+	handle := rq.r.Header.Get(mcp.HeaderSessionID)
+	if handle == "" {
+		rq.refuse(&frame{}, legacy, errNeedsSession)
+		return
+	}
+	ses, err := p.sessions.find(rq.r.Context(), rq.up, rq.caller, handle)
+	if err != nil {
+		rq.refuse(&frame{}, legacy, err)
+		return
+	}
+	ses.busy.Add(1)
+	defer ses.busy.Add(-1)
+	ctx, cancel := context.WithCancelCause(rq.r.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(p.ctx, func() { cancel(errShutdown) })()
+	a, err := ses.leg.listen(ctx, rq.r.Header.Get(mcp.HeaderLastEventID))
+	switch {
+	case errors.Is(err, errNoStream):
+		rq.notAllowed("POST, DELETE", "this upstream has no stream to GET")
+		return
+	case errors.Is(err, errSessionOver):
+		p.sessions.drop(ses, "ended by the upstream")
+		rq.refuse(&frame{}, legacy, errNoSession)
+		return
+	case err != nil:
+		rq.refuse(&frame{}, legacy, p.upstreamRefusal(err))
+		return
+	}
+	defer a.close()
+	x := rq.exchange(ses, frame{}, ses.version)
+	x.out.begin()
+	if err := p.pump(ctx, a, x, func() {}); err != nil && !x.out.gone() {
+		p.log.Info("a session's stream ended", "session", ses.id, "err", err)
+	}
+}
+
+func (rq *requestOf) notAllowed(allow, reason string) {
+	rq.w.Header().Set("Allow", allow)
+	refuseHTTP(rq.w, http.StatusMethodNotAllowed, reason)
+}
+
+// delete ends a legacy session.
+func (rq *requestOf) delete() {
+	if mcp.IsModernProtocol(rq.r.Header.Get(mcp.HeaderProtocolVersion)) {
+		rq.notAllowed("POST", "this protocol version has no sessions to DELETE")
+		return
+	}
+	handle := rq.r.Header.Get(mcp.HeaderSessionID)
+	if handle == "" {
+		rq.refuse(&frame{}, legacy, errNeedsSession)
+		return
+	}
+	ses, err := rq.p.sessions.find(rq.r.Context(), rq.up, rq.caller, handle)
+	if err == nil {
+		err = rq.p.sessions.finish(ses)
+	}
+	if err != nil {
+		rq.refuse(&frame{}, legacy, err)
+		return
+	}
+	rq.w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,73 @@
+package mcpproxy
+
+import (
+	"context"
+	"slices"
+
+	"mcpguard/toolcall"
+)
+
+// method is one row of the protocol: in which eras a client may send it, and
+// what becomes of it.
+type method struct {
+	eras   []era
+	serve  func(*Proxy, context.Context, *exchange)
+	kind   toolcall.Kind // what policy judges; NoKind where it judges nothing
+	target string        // the member of params that names the target
+
+	result func(context.Context, *exchange, frame) (frame, error)
+}
+
+var (
+	both       = []era{legacy, modern}
+	onlyLegacy = []era{legacy}
+	onlyModern = []era{modern}
+)
+
+// requests are the requests that a client may send. initialize is not among
+// them: it has no session yet (initialize.go). What is not here is unknown, and
+// needs a rule of policy that allows it by name.
+var requests = map[string]method{
+	"ping":                     {eras: onlyLegacy, serve: (*Proxy).pass},
+	"server/discover":          {eras: onlyModern, serve: (*Proxy).pass, result: discovered},
+	"logging/setLevel":         {eras: onlyLegacy, serve: (*Proxy).pass},
+	"tools/list":               {eras: both, serve: restoring((*Proxy).toolsList)},
+	"prompts/list":             {eras: both, serve: restoring((*Proxy).pass), result: listResult},
+	"resources/list":           {eras: both, serve: restoring((*Proxy).pass), result: listResult},
+	"resources/templates/list": {eras: both, serve: restoring((*Proxy).pass), result: listResult},
+	"completion/complete":      {eras: both, serve: (*Proxy).complete},
+	"tools/call":               {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Tool, target: "name", result: asksInput},
+	"prompts/get":              {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Prompt, target: "name", result: asksInput},
+	"resources/read":           {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri", result: asksInput},
+	"resources/subscribe":      {eras: onlyLegacy, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri"},
+	"resources/unsubscribe":    {eras: onlyLegacy, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri"},
+	"subscriptions/listen":     {eras: onlyModern, serve: (*Proxy).subscribe},
+}
+
+// restoring is for methods that policy judges by their answer only: handles in
+// the request are restored, then it is served.
+func restoring(serve func(*Proxy, context.Context, *exchange)) func(*Proxy, context.Context, *exchange) {
+	return func(p *Proxy, ctx context.Context, x *exchange) {
+		if err := restore(ctx, p, x); err != nil {
+			p.fail(ctx, x, err)
+			return
+		}
+		serve(p, ctx, x)
+	}
+}
+
+// dispatch serves a client's request.
+func (p *Proxy) dispatch(ctx context.Context, x *exchange) {
+	ctx, release := x.lifetime(ctx)
+	defer release()
+	m, known := requests[x.frame.method]
+	if !known || !slices.Contains(m.eras, x.ses.era) {
+		m = method{serve: (*Proxy).HandleCall, kind: toolcall.Method}
+	}
+	x.method = m
+	if err := x.ses.enter(x); err != nil {
+		p.fail(ctx, x, err)
+		return
+	}
+	m.serve(p, ctx, x)
+}

@@ -1,0 +1,149 @@
+package mcpproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mcpguard/toolcall"
+)
+
+// Config is what a Proxy is made of. Every seam is required.
+type Config struct {
+	Upstreams []Upstream
+	Auth      Authenticator
+	Judge     Judge
+	Record    Recorder
+	Keys      Keys
+	Archive   Archive
+	Limits    Limits
+	Keep      Keep
+	Log       *slog.Logger     // nil discards
+	Now       func() time.Time // nil: time.Now
+
+	// Loopback says that the listener is bound to loopback: then only loopback
+	// names are accepted as Host, and as the host of an Origin.
+	Loopback bool
+	// Hosts and Origins are accepted beside those.
+	Hosts, Origins []string
+}
+
+// Limits bound what one message, one caller and all callers may take.
+type Limits struct {
+	Request           int           // bytes of a client's message
+	Result            int           // bytes of an upstream's message
+	Depth             int           // levels of nesting in both
+	Timeout           time.Duration // the longest silence of an upstream while a call runs
+	Idle              time.Duration // a session without a request for this long ends
+	SessionLife       time.Duration // a legacy session is not revived after this
+	Sessions          int           // open sessions in all
+	SessionsPerCaller int
+}
+
+// DefaultLimits are the limits of a configuration that names none.
+func DefaultLimits() Limits {
+	return Limits{
+		Request: 1 << 20, Result: 32 << 20, Depth: 128,
+		Timeout: 60 * time.Second, Idle: 30 * time.Minute, SessionLife: 24 * time.Hour,
+		Sessions: 16384, SessionsPerCaller: 4096,
+	}
+}
+
+func (l Limits) message() toolcall.Limits { return toolcall.Limits{Bytes: l.Request, Depth: l.Depth} }
+
+// Detail says how much of an argument or a result the record keeps. The zero
+// Detail keeps the redacted text.
+type Detail uint8
+
+// The details.
+const (
+	KeepRedacted Detail = iota // what redaction leaves
+	KeepDigest                 // size and keyed digest
+	KeepNone                   // size only
+)
+
+// Durability says what an answer waits for. The zero Durability is the strict one.
+type Durability uint8
+
+// The durabilities. Only tools that the policy marks "reads: true" may have less
+// than strict (law 2).
+const (
+	Strict     Durability = iota // the intent before the call, the outcome before the answer
+	Overlapped                   // both before the answer; the intent is committed while the upstream works
+	Relaxed                      // the intent before the answer; the outcome is not waited for
+)
+
+func (d Durability) String() string { return [...]string{"strict", "overlapped", "relaxed"}[d] }
+
+// Keep says what the record holds, and when.
+type Keep struct {
+	Args, Results Detail
+	Durability    Durability
+}
+
+// Proxy is an http.Handler in front of its upstreams.
+type Proxy struct {
+	cfg       Config
+	log       *slog.Logger
+	upstreams map[string]*upstream
+	only      *upstream // where there is exactly one
+	sessions  *sessions
+	ownID     atomic.Int64 // numbers mcpguard's own requests
+
+	ctx  context.Context // ends with Close
+	stop context.CancelCauseFunc
+	work sync.WaitGroup // requests under way
+}
+
+// New makes a Proxy. Close lets go of what it holds.
+func New(cfg Config) (*Proxy, error) {
+	switch {
+	case cfg.Auth == nil || cfg.Judge == nil || cfg.Record == nil || cfg.Keys == nil || cfg.Archive == nil:
+		return nil, errors.New("make a proxy: a seam is missing")
+	case len(cfg.Upstreams) == 0:
+		return nil, errors.New("make a proxy: no upstream")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}}
+	for _, u := range cfg.Upstreams {
+		if p.upstreams[u.Name] != nil {
+			return nil, fmt.Errorf("make a proxy: two upstreams are called %s", u.Name)
+		}
+		up, err := newUpstream(u, cfg.Limits, cfg.Log)
+		if err != nil {
+			return nil, fmt.Errorf("make a proxy: %w", err)
+		}
+		p.upstreams[u.Name] = up
+		p.only = up
+	}
+	if len(p.upstreams) > 1 {
+		p.only = nil
+	}
+	p.ctx, p.stop = context.WithCancelCause(context.Background())
+	p.sessions = newSessions(p)
+	return p, nil
+}
+
+func (p *Proxy) now() time.Time { return p.cfg.Now() }
+
+// Close ends every call under way, waits until each is recorded, and stops the
+// server processes. The listener must have stopped accepting.
+func (p *Proxy) Close() {
+	p.stop(errShutdown)
+	p.work.Wait()
+	p.sessions.close()
+	for _, u := range p.upstreams {
+		if t, ok := u.transport.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
+	}
+}

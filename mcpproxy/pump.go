@@ -1,0 +1,73 @@
+package mcpproxy
+
+import (
+	"context"
+
+	"mcpguard/toolcall"
+)
+
+// pump passes on what an upstream says on one stream, message by message, until
+// the response to x, or the end of the stream. For a stream that answers no
+// request, x has no frame. alive is called for every sign of life.
+func (p *Proxy) pump(ctx context.Context, a *answer, x *exchange, alive func()) error {
+	for {
+		in, err := a.next()
+		if err != nil {
+			return err
+		}
+		alive()
+		ev := in.event
+		switch in.frame.kind {
+		case noFrame:
+			if ev.hasID || ev.retry != "" {
+				x.out.event(ev)
+			}
+		case notification:
+			f, ok := p.overheard(ctx, x, in.frame)
+			if !ok {
+				continue
+			}
+			ev.data = f.raw.Text()
+			x.out.event(ev)
+		case request:
+			f, ok := p.question(ctx, x, in.frame)
+			if !ok {
+				continue
+			}
+			ev.data = f.raw.Text()
+			x.out.event(ev)
+		case response:
+			of := x.ownerOf(in.frame)
+			if of == nil {
+				p.log.Warn("an upstream answered a request that nobody made", "upstream", x.ses.up.Name)
+				continue
+			}
+			text, status := p.settle(ctx, of, in.frame, a.status)
+			if of != x {
+				x.ses.leave(of)
+			}
+			if text == "" {
+				continue
+			}
+			ev.data = text
+			if of == x {
+				x.out.final(status, ev)
+				return nil
+			}
+			x.out.event(ev)
+		}
+	}
+}
+
+// ownerOf is the request that a response belongs to: x itself, or, in a legacy
+// session, one whose answer comes on another stream. An error without an id can
+// only be about x.
+func (x *exchange) ownerOf(f frame) *exchange {
+	if x.frame.kind == request && (f.id.Equal(x.frame.id) || f.id.Type() == toolcall.Null) {
+		return x
+	}
+	if x.ses.era != legacy {
+		return nil
+	}
+	return x.ses.running(f.id)
+}

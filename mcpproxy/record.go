@@ -1,0 +1,226 @@
+package mcpproxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+
+	"mcpguard/audit"
+	"mcpguard/redact"
+	"mcpguard/toolcall"
+)
+
+// Purposes of keyed digests: what they are taken over.
+const (
+	digestParams = "params" // canonical form of all params that the upstream reads
+	digestResult = "result" // bytes of the result as the upstream sent it
+)
+
+// record begins a record about x.
+func (x *exchange) record(k audit.Kind) audit.Record {
+	return audit.Record{
+		Kind: k, Session: x.ses.id, Call: x.callID(), At: x.p.now(),
+		Caller: x.ses.caller, Roles: x.snap.Roles(x.ses.caller),
+		ClientName: x.client.Name, ClientVersion: x.client.Version, ClientAddr: x.addr,
+		Era: x.version, Upstream: x.ses.up.Name, Method: x.frame.method,
+		Catalogue: x.catalogue, Policy: x.snap.Digest(),
+	}
+}
+
+// describe adds what a call is and what policy said about it.
+func (x *exchange) describe(rec *audit.Record, call *toolcall.Call, d toolcall.Decision, params toolcall.JSON) {
+	rec.Call, rec.Target, rec.TargetKind = call.ID, call.Name, call.Kind
+	if call.Def != nil {
+		rec.Definition = call.Def.Digest.String()
+	}
+	rec.Effect, rec.Rule, rec.File, rec.Line, rec.Shadow = d.Effect, d.Rule, d.File, d.Line, d.Shadow
+	rec.Reason = redact.Public(d.Reason)
+	rec.Verdicts = string(x.snap.AppendVerdicts(nil, call))
+	rec.ArgsSize = call.Args.Len()
+	if x.p.cfg.Keep.Args == KeepNone {
+		return
+	}
+	rec.ArgsDigest = x.p.digest(digestParams, params)
+	if x.p.cfg.Keep.Args == KeepDigest || call.Args.IsZero() {
+		return
+	}
+	names := d.Redact
+	if len(names) == 0 && d.Effect != toolcall.Allow {
+		names = x.snap.Redactions(call.Caller, call.Upstream, call.Name)
+	}
+	clean, _, err := x.snap.Redactor(names).Clean(call.Args, redact.Surface{Roots: []toolcall.JSON{call.Args}})
+	if err != nil {
+		clean = redact.Public(`"[withheld: the arguments could not be redacted safely]"`)
+	}
+	rec.Args = clean
+}
+
+// digests lends buffers for canonical forms.
+var digests = sync.Pool{New: func() any { return new([]byte) }}
+
+// digest is the keyed digest of a value's canonical form.
+func (p *Proxy) digest(purpose string, v toolcall.JSON) toolcall.Digest {
+	if v.IsZero() {
+		return toolcall.Digest{}
+	}
+	buf := digests.Get().(*[]byte)
+	*buf = v.AppendCanonical((*buf)[:0])
+	sum := p.cfg.Keys.MAC(purpose, *buf)
+	if cap(*buf) > 64<<10 {
+		*buf = nil
+	}
+	digests.Put(buf)
+	return sum
+}
+
+// begin makes the intent durable, or, where policy and configuration allow it,
+// starts to.
+func (p *Proxy) begin(ctx context.Context, x *exchange) error {
+	rec := x.record(audit.Intent)
+	x.describe(&rec, x.call, x.decision, x.frame.params)
+	rec.Stages = x.stages
+	rec.Durability = x.durability().String()
+	x.stages = nil
+	x.intent = p.cfg.Record.Put(rec)
+	if x.durability() == Overlapped {
+		return nil
+	}
+	if err := x.intent.Wait(ctx); err != nil {
+		x.intent = nil // nothing was forwarded: there is no outcome to tell
+		return unrecorded(err)
+	}
+	return nil
+}
+
+// durability is what this call's answer waits for.
+func (x *exchange) durability() Durability {
+	if !x.decision.Reads {
+		return Strict
+	}
+	return x.p.cfg.Keep.Durability
+}
+
+// finish makes the outcome durable. An error means that the answer must not
+// leave.
+func (p *Proxy) finish(ctx context.Context, x *exchange, end ending) error {
+	if x.intent == nil {
+		return nil
+	}
+	// The client may be gone; the outcome is told all the same.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), x.ses.up.Timeout, errIdle)
+	defer cancel()
+	rec := audit.Record{
+		Kind: audit.Outcome, Session: x.ses.id, Call: x.call.ID, At: p.now(), Caller: x.ses.caller,
+		Outcome: end.outcome, Findings: end.findings, Stages: x.stages,
+		Error: redact.Public(end.reason), ResultSize: end.raw.Len(),
+	}
+	p.keep(&rec, end.result, end.raw)
+	outcome := p.cfg.Record.Put(rec)
+	switch x.durability() {
+	case Relaxed:
+		return nil
+	case Overlapped:
+		if err := x.intent.Wait(ctx); err != nil {
+			return unrecorded(err)
+		}
+	}
+	if err := outcome.Wait(ctx); err != nil {
+		return unrecorded(err)
+	}
+	return nil
+}
+
+// keep puts a result into a record, in the detail that is configured.
+func (p *Proxy) keep(rec *audit.Record, clean redact.Clean, raw toolcall.JSON) {
+	switch p.cfg.Keep.Results {
+	case KeepNone:
+		return
+	case KeepRedacted:
+		rec.Result = clean
+	}
+	if !raw.IsZero() {
+		rec.ResultDigest = p.cfg.Keys.MAC(digestResult, []byte(raw.Text()))
+	}
+}
+
+// keepResult is keep for a body that was not redacted yet.
+func (p *Proxy) keepResult(rec *audit.Record, r *redact.Redactor, body toolcall.JSON) {
+	rec.ResultSize = body.Len()
+	clean, findings, err := r.Clean(body, surfaceOf(body))
+	if err != nil {
+		clean = redact.Public(`"[withheld: the answer could not be redacted safely]"`)
+	}
+	rec.Findings = findings
+	p.keep(rec, clean, body)
+}
+
+// recordRefusal makes a refusal durable.
+func (p *Proxy) recordRefusal(ctx context.Context, x *exchange, r *Refusal) error {
+	rec := x.record(audit.Refusal)
+	if x.call != nil {
+		x.describe(&rec, x.call, x.decision, x.frame.params)
+		rec.Durability = Strict.String()
+	} else {
+		rec.Target = x.target()
+	}
+	rec.Effect, rec.Outcome = toolcall.Deny, toolcall.OutcomeRefused
+	if x.decision.Effect == toolcall.Approve {
+		rec.Effect = toolcall.Approve
+	}
+	rec.Reason = redact.Public(r.Stage + ": " + r.Reason)
+	rec.Stages = x.stages
+	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
+		return unrecorded(err)
+	}
+	return nil
+}
+
+// refuseStray refuses a message that nothing waits for.
+func (p *Proxy) refuseStray(ctx context.Context, x *exchange, r *Refusal) {
+	p.refuse(ctx, x, r)
+}
+
+// recordStray keeps evidence of a message that was refused before it belonged to
+// a session.
+func (p *Proxy) recordStray(rq *requestOf, f *frame, r *Refusal) error {
+	if r.Stage == "internal" || r.Failed {
+		return nil
+	}
+	snap := p.cfg.Judge.Current()
+	rec := audit.Record{
+		Kind: audit.Refusal, At: p.now(), Caller: rq.caller, Roles: snap.Roles(rq.caller), ClientAddr: hostname(rq.r.RemoteAddr),
+		Upstream: rq.up.Name, Method: cut(f.method, maxEcho), Outcome: toolcall.OutcomeRefused,
+		Policy: snap.Digest(), Reason: redact.Public(r.Stage + ": " + r.Reason),
+	}
+	if err := p.cfg.Record.Put(rec).Wait(rq.r.Context()); err != nil {
+		return unrecorded(err)
+	}
+	return nil
+}
+
+// recordSession makes the start or the end of a session durable.
+func (p *Proxy) recordSession(ses *session, k audit.Kind, why string) error {
+	snap := p.cfg.Judge.Current()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), ses.up.Timeout, errIdle)
+	defer cancel()
+	err := p.cfg.Record.Put(audit.Record{
+		Kind: k, Session: ses.id, At: p.now(), Caller: ses.caller, Roles: snap.Roles(ses.caller),
+		ClientName: ses.client.Name, ClientVersion: ses.client.Version,
+		Era: ses.version, Upstream: ses.up.Name, Policy: snap.Digest(), Reason: redact.Public(why),
+	}).Wait(ctx)
+	if err != nil {
+		return unrecorded(err)
+	}
+	return nil
+}
+
+// unrecorded refuses because the record cannot be kept (law 2).
+func unrecorded(err error) *Refusal {
+	r := &Refusal{Stage: "record", Code: codeInternal, Status: http.StatusServiceUnavailable, Failed: true, err: err,
+		Reason: "the record cannot be kept, so nothing is forwarded and nothing is answered: try again later"}
+	if errors.Is(err, audit.ErrBusy) {
+		r.Status = http.StatusTooManyRequests
+	}
+	return r
+}

@@ -1,0 +1,278 @@
+package mcpproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"mcpguard/toolcall"
+)
+
+// httpLeg speaks Streamable HTTP to an upstream: for a legacy session with the
+// upstream's session id, for a modern caller without.
+type httpLeg struct {
+	up      *upstream
+	session string // the upstream's, "" before initialize and where it has none
+	version string // negotiated, sent with every message after initialize
+}
+
+// newTransport is the client side of HTTP. It follows no redirect (a reply must
+// not choose where a call goes), inflates nothing (a small reply must not grow
+// without bound), and takes no proxy from the environment.
+func newTransport(timeout time.Duration) http.RoundTripper {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: min(timeout, 10*time.Second), KeepAlive: 30 * time.Second}).DialContext,
+		MaxIdleConns:          1024,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       60 * time.Second,
+		ResponseHeaderTimeout: timeout,
+		TLSHandshakeTimeout:   min(timeout, 10*time.Second),
+		DisableCompression:    true,
+		ForceAttemptHTTP2:     false,
+		ReadBufferSize:        16 << 10,
+		WriteBufferSize:       16 << 10,
+	}
+}
+
+func (l *httpLeg) send(ctx context.Context, m outbound) (*answer, error) {
+	text := m.frame.raw.Text()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.up.URL, strings.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("build a request to upstream %s: %w", l.up.Name, err)
+	}
+	h := l.header(req)
+	h["Content-Type"] = jsonType
+	if m.era == modern {
+		h[mcp.HeaderProtocolVersion] = []string{m.version}
+		h[mcp.HeaderMethod] = []string{m.frame.method}
+		if name, ok := headerName(&m.frame); ok {
+			if value, ok := mcp.EncodeHeaderValue(name); ok {
+				h[mcp.HeaderName] = []string{value}
+			}
+		}
+		for name, value := range m.headers {
+			h.Set(name, value)
+		}
+	}
+	res, err := l.up.transport.RoundTrip(req)
+	if err != nil {
+		return nil, l.unreachable(ctx, err)
+	}
+	if m.frame.kind != request {
+		defer res.Body.Close()
+		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
+		switch {
+		case res.StatusCode == http.StatusNotFound && l.session != "":
+			return nil, errSessionOver
+		case res.StatusCode >= 300:
+			return nil, l.fault(fmt.Sprintf("answered a notification with HTTP status %d", res.StatusCode), nil)
+		}
+		return nil, nil
+	}
+	if m.frame.method == "initialize" {
+		l.session = res.Header.Get(mcp.HeaderSessionID)
+	}
+	return l.answer(ctx, res, m.era)
+}
+
+var (
+	jsonType   = []string{"application/json"}
+	acceptBoth = []string{"application/json, text/event-stream"}
+	acceptSSE  = []string{"text/event-stream"}
+)
+
+// header fills in what every request carries. Nothing of the agent's own
+// headers is copied: its token and cookies stop here.
+func (l *httpLeg) header(req *http.Request) http.Header {
+	h := req.Header
+	for name, values := range l.up.Header {
+		h[name] = values
+	}
+	h["Accept"] = acceptBoth
+	if l.session != "" {
+		h[mcp.HeaderSessionID] = []string{l.session}
+	}
+	if l.version != "" {
+		h[mcp.HeaderProtocolVersion] = []string{l.version}
+	}
+	return h
+}
+
+func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era) (*answer, error) {
+	if e == legacy && res.StatusCode == http.StatusNotFound && l.session != "" {
+		res.Body.Close()
+		return nil, errSessionOver
+	}
+	media, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if err != nil {
+		media = ""
+	}
+	a := &answer{status: res.StatusCode}
+	switch {
+	case media == "text/event-stream" && res.StatusCode == http.StatusOK:
+		l.streamed(ctx, a, res.Body)
+		return a, nil
+	case media == "application/json" || res.StatusCode >= 400:
+		defer res.Body.Close()
+		text, err := readAll(res.Body, res.ContentLength, l.up.limits.Bytes)
+		if err != nil {
+			return nil, l.unreadable(ctx, err)
+		}
+		f, err := parseInbound(l.up.Name, text, l.up.limits)
+		if res.StatusCode >= 400 && (err != nil || f.err.IsZero()) {
+			return nil, l.fault(fmt.Sprintf("answered with HTTP status %d", res.StatusCode), nil)
+		}
+		if err != nil {
+			return nil, err
+		}
+		a.next = once(inbound{frame: f})
+		a.close = func() {}
+		return a, nil
+	}
+	res.Body.Close()
+	return nil, l.fault(fmt.Sprintf("answered with HTTP status %d and a content type that is neither JSON nor an event stream", res.StatusCode), nil)
+}
+
+// streamed reads the messages of an event stream. A stream that is silent for
+// longer than the timeout counts as hung.
+func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser) {
+	events := newEventReader(body, l.up.limits.Bytes)
+	a.close = func() { body.Close() }
+	a.next = func() (inbound, error) {
+		ev, err := events.next()
+		if err != nil {
+			return inbound{}, l.unreadable(ctx, err)
+		}
+		in := inbound{event: event{id: ev.id, hasID: ev.hasID, retry: ev.retry}}
+		if strings.TrimSpace(ev.data) == "" {
+			return in, nil
+		}
+		in.frame, err = parseInbound(l.up.Name, ev.data, l.up.limits)
+		return in, err
+	}
+}
+
+func (l *httpLeg) listen(ctx context.Context, lastEventID string) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.up.URL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("build a request to upstream %s: %w", l.up.Name, err)
+	}
+	h := l.header(req)
+	h["Accept"] = acceptSSE
+	if lastEventID != "" {
+		h.Set(mcp.HeaderLastEventID, lastEventID)
+	}
+	res, err := l.up.transport.RoundTrip(req)
+	if err != nil {
+		return nil, l.unreachable(ctx, err)
+	}
+	media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	switch {
+	case res.StatusCode == http.StatusOK && media == "text/event-stream":
+		a := &answer{status: res.StatusCode}
+		l.streamed(ctx, a, res.Body)
+		return a, nil
+	case res.StatusCode == http.StatusNotFound && l.session != "":
+		err = errSessionOver
+	case res.StatusCode == http.StatusMethodNotAllowed || res.StatusCode == http.StatusNotFound:
+		err = errNoStream
+	default:
+		err = l.fault(fmt.Sprintf("answered GET with HTTP status %d", res.StatusCode), nil)
+	}
+	res.Body.Close()
+	return nil, err
+}
+
+// end deletes the upstream's session. Upstreams may refuse that (405); the
+// session is over on this side either way.
+func (l *httpLeg) end(ctx context.Context) {
+	if l.session == "" {
+		return
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, l.up.URL, nil)
+	if err != nil {
+		return
+	}
+	l.header(req)
+	res, err := l.up.transport.RoundTrip(req)
+	if err != nil {
+		l.up.log.Info("end the upstream's session", "upstream", l.up.Name, "err", err)
+		return
+	}
+	res.Body.Close()
+}
+
+func (l *httpLeg) fault(what string, err error) error {
+	return &upstreamError{upstream: l.up.Name, what: what, err: err}
+}
+
+func (l *httpLeg) unreachable(ctx context.Context, err error) error {
+	var ne net.Error
+	switch {
+	case errors.Is(context.Cause(ctx), errIdle) || errors.As(err, &ne) && ne.Timeout():
+		return l.fault("did not answer in time", err)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return l.fault("cannot be reached", err)
+}
+
+func (l *httpLeg) unreadable(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, toolcall.ErrTooLarge) || errors.Is(err, errEventTooLarge):
+		return l.fault("sent more than limits.result allows", err)
+	case errors.Is(context.Cause(ctx), errIdle):
+		return l.fault("did not answer in time", err)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	}
+	return l.fault("broke off its answer", err)
+}
+
+// readAll reads a body whole, within limit bytes, into one allocation where its
+// length is announced.
+func readAll(body io.Reader, length int64, limit int) (string, error) {
+	if length > int64(limit) {
+		return "", fmt.Errorf("%d bytes, at most %d: %w", length, limit, toolcall.ErrTooLarge)
+	}
+	buf := make([]byte, 0, max(length+1, 4096)) // one more, to see the end without growing
+	for {
+		n, err := body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if len(buf) > limit {
+			return "", fmt.Errorf("more than %d bytes: %w", limit, toolcall.ErrTooLarge)
+		}
+		if errors.Is(err, io.EOF) {
+			return unsafe.String(unsafe.SliceData(buf), len(buf)), nil // buf is not touched again
+		}
+		if err != nil {
+			return "", err
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}
+
+// once is the stream of a single message.
+func once(in inbound) func() (inbound, error) {
+	done := false
+	return func() (inbound, error) {
+		if done {
+			return inbound{}, io.EOF
+		}
+		done = true
+		return in, nil
+	}
+}

@@ -1,0 +1,105 @@
+package mcpproxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// reply writes the answer to one HTTP request: a JSON message, or an event
+// stream as soon as something is to be said before the final message. After the
+// client is gone it swallows what it is given, so that a call still runs to its
+// recorded end.
+type reply struct {
+	w       http.ResponseWriter
+	ctx     context.Context // of the HTTP request: done when the client is gone
+	session string          // handle to set with the first byte
+	stream  bool            // the event stream has begun
+	done    bool            // the final message is out
+	lastID  bool            // an event id was sent: the client can come back with it
+	buf     []byte
+}
+
+func (r *reply) gone() bool { return r.ctx.Err() != nil }
+
+// begin starts the event stream.
+func (r *reply) begin() {
+	if r.stream || r.done {
+		return
+	}
+	r.stream = true
+	h := r.w.Header()
+	h["Content-Type"] = []string{"text/event-stream"}
+	h["Cache-Control"] = []string{"no-store, no-transform"}
+	h["X-Accel-Buffering"] = []string{"no"}
+	r.setSession(h)
+	r.w.WriteHeader(http.StatusOK)
+	r.flush()
+}
+
+func (r *reply) setSession(h http.Header) {
+	if r.session != "" {
+		h[mcp.HeaderSessionID] = []string{r.session}
+	}
+}
+
+// event sends one message, or only an id and a retry time, and begins the
+// stream if need be.
+func (r *reply) event(ev event) {
+	if r.gone() || r.done {
+		return
+	}
+	r.begin()
+	r.lastID = r.lastID || ev.hasID
+	r.buf = appendEvent(r.buf[:0], ev)
+	if _, err := r.w.Write(r.buf); err != nil {
+		return // the client is gone; its context says so to everybody else
+	}
+	r.flush()
+	if cap(r.buf) > 64<<10 {
+		r.buf = nil
+	}
+}
+
+func (r *reply) flush() {
+	// An error means that the client is gone, or that the writer cannot flush:
+	// then it sends when the handler returns.
+	_ = http.NewResponseController(r.w).Flush()
+}
+
+// final sends the last message: as an event where the stream has begun, else as
+// JSON with the given status.
+func (r *reply) final(status int, ev event) {
+	if r.done {
+		return
+	}
+	if r.stream {
+		r.event(ev)
+		r.done = true
+		return
+	}
+	r.done = true
+	if r.gone() {
+		return
+	}
+	h := r.w.Header()
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(ev.data))}
+	h["Cache-Control"] = []string{"no-store"}
+	r.setSession(h)
+	r.w.WriteHeader(status)
+	_, _ = io.WriteString(r.w, ev.data) // an error means that the client is gone
+}
+
+// empty answers without a body: 202 for notifications and responses.
+func (r *reply) empty(status int) {
+	if r.done || r.stream {
+		return
+	}
+	r.done = true
+	r.setSession(r.w.Header())
+	r.w.WriteHeader(status)
+}

@@ -1,0 +1,65 @@
+package mcpproxy
+
+import (
+	"context"
+	"net/http"
+
+	"mcpguard/audit"
+	"mcpguard/redact"
+	"mcpguard/toolcall"
+)
+
+// Authenticator says who sent a request. An error that has a method
+// Challenge() (status int, header string) chooses the answer's status and
+// WWW-Authenticate header; any other error answers 401.
+type Authenticator interface {
+	Authenticate(*http.Request) (toolcall.Caller, error)
+}
+
+// Judge hands out the policy in force.
+type Judge interface {
+	Current() Snapshot
+}
+
+// Snapshot is one policy. A call keeps the one it was judged by to its answer.
+// All methods are pure and safe for concurrent use.
+type Snapshot interface {
+	// Evaluate decides about a call.
+	Evaluate(*toolcall.Call) toolcall.Decision
+	// AppendVerdicts appends the verdict of every condition that was considered.
+	AppendVerdicts([]byte, *toolcall.Call) []byte
+	// Visible reports whether some arguments could be allowed or approved.
+	Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name string) bool
+	// VisibilityKey is equal for callers who see the same lists.
+	VisibilityKey(toolcall.Caller) string
+	// Roles are the names of the caller's roles.
+	Roles(toolcall.Caller) []string
+	// Redactions names the profiles that apply to what an upstream says to a
+	// caller about one of its tools, or, with an empty tool, outside a call.
+	Redactions(c toolcall.Caller, upstream, tool string) []string
+	// Redactor is the union of the named profiles.
+	Redactor(names []string) *redact.Redactor
+	// Digest names the policy.
+	Digest() string
+}
+
+// Recorder keeps records. A Commit waits until its record is durable.
+type Recorder interface {
+	Put(audit.Record) *audit.Commit
+}
+
+// Keys makes keyed digests, and seals what a client is given to carry. Open
+// fails for every purpose, associated data and text but those of Seal.
+type Keys interface {
+	MAC(purpose string, parts ...[]byte) toolcall.Digest
+	Seal(purpose string, aad, plaintext []byte) string
+	Open(purpose string, aad []byte, sealed string) ([]byte, error)
+}
+
+// Archive answers what a restart would otherwise forget.
+type Archive interface {
+	// Ended reports whether the record has the end of a session.
+	Ended(ctx context.Context, session toolcall.ID) (bool, error)
+	// KeepCatalogue keeps the tool definitions behind a digest.
+	KeepCatalogue(ctx context.Context, digest string, definitions []byte) error
+}

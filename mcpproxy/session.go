@@ -1,0 +1,400 @@
+package mcpproxy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mcpguard/audit"
+	"mcpguard/toolcall"
+)
+
+// session is mcpguard's own notion: what one caller does with one upstream. A
+// legacy session is named by a handle that the client carries; a modern one,
+// where the protocol has none, is the caller, the client and the upstream, until
+// nothing happens for the idle limit. It groups what people look at and owns the
+// way to the upstream. It grants nothing.
+type session struct {
+	id     toolcall.ID
+	up     *upstream
+	era    era
+	caller toolcall.Caller
+	handle string // legacy: Mcp-Session-Id
+	client clientInfo
+	leg    leg
+	shelf  atomic.Pointer[shelf]
+	used   atomic.Int64 // unix nanoseconds of the last request
+	busy   atomic.Int64 // requests and streams under way
+	ended  atomic.Bool
+
+	mu       sync.Mutex
+	version  string               // legacy: negotiated
+	inFlight map[string]*exchange // legacy: the client's requests, by id
+	asked    map[string]*question // the upstream's questions that the client was shown, by id
+}
+
+// clientInfo is what the client says of itself: recorded, never judged.
+type clientInfo struct {
+	Name, Version string
+	capabilities  toolcall.JSON
+}
+
+const maxClientName = 128
+
+func clientInfoOf(info, capabilities toolcall.JSON) clientInfo {
+	name, _ := info.Member("name").Str()
+	version, _ := info.Member("version").Str()
+	return clientInfo{Name: cut(name, maxClientName), Version: cut(version, maxClientName), capabilities: capabilities}
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
+
+// sessions is the table of the sessions that are open here.
+type sessions struct {
+	p *Proxy
+
+	mu     sync.Mutex
+	table  map[string]*session // legacy by handle, modern by modernKey
+	counts map[string]int      // sessions by caller
+	stop   chan struct{}
+	idle   sync.WaitGroup
+}
+
+var (
+	// errNoSession is what a stranger gets: the same for a handle that was never
+	// made, that ended, and that belongs to somebody else.
+	errNoSession = &Refusal{Stage: "session", Code: codeInvalidRequest, Status: http.StatusNotFound,
+		Reason: "no such session: send initialize to begin one"}
+	errNeedsSession = &Refusal{Stage: "session", Code: codeInvalidRequest, Status: http.StatusBadRequest,
+		Reason: "the header Mcp-Session-Id is missing: send initialize to begin a session"}
+	errTooManySessions = &Refusal{Stage: "session", Code: codeInternal, Status: http.StatusTooManyRequests,
+		Reason: "too many open sessions for this caller: end one, or wait until one is idle for long enough"}
+)
+
+func newSessions(p *Proxy) *sessions {
+	s := &sessions{p: p, table: map[string]*session{}, counts: map[string]int{}, stop: make(chan struct{})}
+	s.idle.Add(1)
+	go s.sweep()
+	return s
+}
+
+// open makes a session with a leg of its own and puts it on the table under no
+// name yet; name does that.
+func (s *sessions) open(up *upstream, e era, c toolcall.Caller, info clientInfo) (*session, error) {
+	id, err := toolcall.NewID()
+	if err != nil {
+		return nil, fmt.Errorf("make a session id: %w", err)
+	}
+	return s.openAs(id, up, e, c, info)
+}
+
+func (s *sessions) openAs(id toolcall.ID, up *upstream, e era, c toolcall.Caller, info clientInfo) (*session, error) {
+	if err := s.reserve(c); err != nil {
+		return nil, err
+	}
+	l, err := up.newLeg()
+	if err != nil {
+		s.release(c)
+		return nil, err
+	}
+	ses := &session{id: id, up: up, era: e, caller: c, client: info, leg: l,
+		inFlight: map[string]*exchange{}, asked: map[string]*question{}}
+	ses.touch(s.p.now())
+	return ses, nil
+}
+
+// reserve counts a session against the caller's quota and the whole (law 14).
+func (s *sessions) reserve(c toolcall.Caller) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := 0
+	for _, n := range s.counts {
+		all += n
+	}
+	if s.counts[c.Key()] >= s.p.cfg.Limits.SessionsPerCaller || all >= s.p.cfg.Limits.Sessions {
+		return errTooManySessions
+	}
+	s.counts[c.Key()]++
+	return nil
+}
+
+func (s *sessions) release(c toolcall.Caller) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts[c.Key()]--; s.counts[c.Key()] <= 0 {
+		delete(s.counts, c.Key())
+	}
+}
+
+// name puts a session on the table. It returns the session that already has the
+// name, if there is one.
+func (s *sessions) name(key string, ses *session) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if there := s.table[key]; there != nil {
+		return there
+	}
+	s.table[key] = ses
+	return ses
+}
+
+// handleState is what a handle carries, sealed. It lets a session outlive the
+// process that minted it: the upstream's own id is in there.
+type handleState struct {
+	Session  string    `json:"s"`
+	Upstream string    `json:"u"`
+	ID       string    `json:"i,omitempty"` // the upstream's session id
+	Version  string    `json:"v"`
+	Client   string    `json:"c,omitempty"`
+	Build    string    `json:"b,omitempty"`
+	Started  time.Time `json:"t"`
+}
+
+const purposeSession = "session"
+
+// aad binds a handle to its caller and its upstream (law 7).
+func aad(c toolcall.Caller, upstream string, more ...string) []byte {
+	b := fmt.Appendf(nil, "%s\x00%s", c.Key(), upstream)
+	for _, m := range more {
+		b = append(append(b, 0), m...)
+	}
+	return b
+}
+
+// mint gives a legacy session its handle.
+func (s *sessions) mint(ses *session, upstreamID string) error {
+	state, err := json.Marshal(handleState{
+		Session: ses.id.String(), Upstream: ses.up.Name, ID: upstreamID, Version: ses.version,
+		Client: ses.client.Name, Build: ses.client.Version, Started: s.p.now().UTC(),
+	})
+	if err != nil {
+		return fmt.Errorf("mint a session handle: %w", err)
+	}
+	ses.handle = s.p.cfg.Keys.Seal(purposeSession, aad(ses.caller, ses.up.Name), state)
+	s.name(ses.handle, ses)
+	return nil
+}
+
+// find is the legacy session that a handle names, if it is this caller's at
+// this upstream. A handle of a process that is gone is revived.
+func (s *sessions) find(ctx context.Context, up *upstream, c toolcall.Caller, handle string) (*session, error) {
+	s.mu.Lock()
+	ses := s.table[handle]
+	s.mu.Unlock()
+	if ses == nil {
+		return s.revive(ctx, up, c, handle)
+	}
+	if ses.era != legacy || ses.up != up || ses.caller.Key() != c.Key() || ses.ended.Load() {
+		return nil, errNoSession
+	}
+	ses.touch(s.p.now())
+	return ses, nil
+}
+
+// revive opens a session again whose handle this process did not mint: after a
+// restart, or on another replica. The seal proves the handle; the record says
+// whether the session has ended. A stdio server died with its process.
+func (s *sessions) revive(ctx context.Context, up *upstream, c toolcall.Caller, handle string) (*session, error) {
+	text, err := s.p.cfg.Keys.Open(purposeSession, aad(c, up.Name), handle)
+	if err != nil || up.URL == "" {
+		return nil, errNoSession
+	}
+	var state handleState
+	if err := json.Unmarshal(text, &state); err != nil || state.Upstream != up.Name {
+		return nil, errNoSession
+	}
+	id, err := toolcall.ParseID(state.Session)
+	if err != nil || s.p.now().Sub(state.Started) > s.p.cfg.Limits.SessionLife {
+		return nil, errNoSession
+	}
+	ended, err := s.p.cfg.Archive.Ended(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("revive a session: %w", err)
+	}
+	if ended {
+		return nil, errNoSession
+	}
+	ses, err := s.openAs(id, up, legacy, c, clientInfo{Name: state.Client, Version: state.Build})
+	if err != nil {
+		return nil, err
+	}
+	ses.handle, ses.version = handle, state.Version
+	if h, ok := ses.leg.(*httpLeg); ok {
+		h.session, h.version = state.ID, state.Version
+	}
+	if there := s.name(handle, ses); there != ses {
+		s.release(c)
+		return there, nil
+	}
+	return ses, nil
+}
+
+// modernFor is the session of a modern request. The client's own name for
+// itself does not tell sessions apart: it could choose a thousand.
+func (s *sessions) modernFor(up *upstream, c toolcall.Caller, info clientInfo) (*session, error) {
+	key := fmt.Sprintf("modern\x00%s\x00%d:%s\x00%s", up.Name, len(c.Client), c.Client, c.Key())
+	s.mu.Lock()
+	ses := s.table[key]
+	s.mu.Unlock()
+	if ses != nil && !ses.dead() {
+		ses.touch(s.p.now())
+		return ses, nil
+	}
+	if ses != nil {
+		s.drop(ses, "the server process ended")
+	}
+	fresh, err := s.open(up, modern, c, info)
+	if err != nil {
+		return nil, err
+	}
+	fresh.handle = key
+	if there := s.name(key, fresh); there != fresh {
+		s.release(c)
+		fresh.leg.end(context.Background())
+		return there, nil
+	}
+	if err := s.p.recordSession(fresh, audit.SessionStart, ""); err != nil {
+		s.forget(fresh)
+		fresh.leg.end(context.Background())
+		return nil, err
+	}
+	return fresh, nil
+}
+
+// dead reports whether the session's server process is gone.
+func (ses *session) dead() bool {
+	l, ok := ses.leg.(*stdioLeg)
+	return ses.ended.Load() || ok && l.over()
+}
+
+func (ses *session) touch(now time.Time) { ses.used.Store(now.UnixNano()) }
+
+// forget takes a session off the table; only the first call returns true.
+func (s *sessions) forget(ses *session) bool {
+	if !ses.ended.CompareAndSwap(false, true) {
+		return false
+	}
+	s.mu.Lock()
+	if s.table[ses.handle] == ses {
+		delete(s.table, ses.handle)
+	}
+	s.mu.Unlock()
+	s.release(ses.caller)
+	return true
+}
+
+// drop ends a session that nobody asked to end, and records why.
+func (s *sessions) drop(ses *session, why string) {
+	if !s.forget(ses) {
+		return
+	}
+	if err := s.p.recordSession(ses, audit.SessionEnd, why); err != nil {
+		s.p.log.Error("record the end of a session", "session", ses.id, "err", err)
+	}
+	ses.leg.end(context.Background())
+}
+
+// finish ends a session at the client's wish: recorded first, so that no
+// restart revives it.
+func (s *sessions) finish(ses *session) error {
+	if err := s.p.recordSession(ses, audit.SessionEnd, "ended by the client"); err != nil {
+		return err
+	}
+	if s.forget(ses) {
+		ctx, cancel := context.WithTimeout(context.Background(), ses.up.Timeout)
+		defer cancel()
+		ses.leg.end(ctx)
+	}
+	return nil
+}
+
+// sweep ends what is idle.
+func (s *sessions) sweep() {
+	defer s.idle.Done()
+	t := time.NewTicker(max(s.p.cfg.Limits.Idle/10, time.Second))
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-t.C:
+		}
+		limit := s.p.now().Add(-s.p.cfg.Limits.Idle).UnixNano()
+		for _, ses := range s.list() {
+			if ses.busy.Load() == 0 && ses.used.Load() < limit {
+				s.drop(ses, "idle")
+			}
+		}
+	}
+}
+
+func (s *sessions) list() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*session, 0, len(s.table))
+	for _, ses := range s.table {
+		all = append(all, ses)
+	}
+	return all
+}
+
+// close lets go of everything at shutdown. Sessions over HTTP stay what they
+// are: their handles are good for the next process.
+func (s *sessions) close() {
+	close(s.stop)
+	s.idle.Wait()
+	var wait sync.WaitGroup
+	for _, ses := range s.list() {
+		if _, ok := ses.leg.(*stdioLeg); ok {
+			wait.Go(func() { s.drop(ses, "mcpguard was stopped") })
+		}
+	}
+	wait.Wait()
+}
+
+// enter books a legacy request in flight; an id that is in flight already is
+// refused, because its answers could not be told apart.
+func (ses *session) enter(x *exchange) error {
+	if ses.era != legacy {
+		return nil
+	}
+	key := idKey(x.frame.id)
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	if ses.inFlight[key] != nil {
+		return badFrame("a request with this id is still running in this session")
+	}
+	ses.inFlight[key] = x
+	return nil
+}
+
+func (ses *session) leave(x *exchange) {
+	if ses.era != legacy {
+		return
+	}
+	key := idKey(x.frame.id)
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	if ses.inFlight[key] == x {
+		delete(ses.inFlight, key)
+	}
+}
+
+// running is the request in flight that an answer belongs to.
+func (ses *session) running(id toolcall.JSON) *exchange {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	return ses.inFlight[idKey(id)]
+}

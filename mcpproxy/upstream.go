@@ -1,0 +1,73 @@
+package mcpproxy
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"mcpguard/redact"
+	"mcpguard/toolcall"
+)
+
+// Upstream is one MCP server behind mcpguard. Exactly one of URL and Command is
+// set.
+type Upstream struct {
+	Name    string        // in paths, selectors and records
+	URL     string        // of a Streamable HTTP server
+	Header  http.Header   // sent with every request: mcpguard's own credential
+	Command []string      // of a stdio server: program and arguments, no shell
+	Env     []string      // NAME=value, beside PATH, HOME and LANG
+	Dir     string        // working directory; "" is mcpguard's own
+	Timeout time.Duration // the longest silence while a call runs; 0 takes Limits.Timeout
+	Result  int           // bytes of the largest message; 0 takes Limits.Result
+	Secrets []string      // values masked in what the server writes to stderr
+}
+
+// upstream is what the proxy keeps of an Upstream.
+type upstream struct {
+	Upstream
+	transport http.RoundTripper
+	limits    toolcall.Limits // of the upstream's messages
+	log       *slog.Logger
+	scrub     *redact.Scrubber
+
+	mu         sync.Mutex
+	shelves    map[string]*shelf     // by what the upstream may base its lists on
+	catalogues map[string]*catalogue // by content, so that shelves share them
+}
+
+var (
+	errIdle     = errors.New("no message for longer than the timeout")
+	errShutdown = errors.New("mcpguard is shutting down")
+)
+
+func newUpstream(u Upstream, l Limits, log *slog.Logger) (*upstream, error) {
+	if (u.URL == "") == (len(u.Command) == 0) {
+		return nil, errors.New("upstream " + u.Name + ": needs either a url or a command")
+	}
+	if u.Timeout == 0 {
+		u.Timeout = l.Timeout
+	}
+	if u.Result == 0 {
+		u.Result = l.Result
+	}
+	return &upstream{
+		Upstream:   u,
+		transport:  newTransport(u.Timeout),
+		limits:     toolcall.Limits{Bytes: u.Result, Depth: l.Depth},
+		log:        log,
+		scrub:      redact.NewScrubber(u.Secrets),
+		shelves:    map[string]*shelf{},
+		catalogues: map[string]*catalogue{},
+	}, nil
+}
+
+// newLeg opens the way of one session to the upstream.
+func (u *upstream) newLeg() (leg, error) {
+	if u.URL != "" {
+		return &httpLeg{up: u}, nil
+	}
+	return newStdioLeg(u)
+}
