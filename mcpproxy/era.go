@@ -58,6 +58,8 @@ func eraOf(h http.Header, f *frame) (era, string, error) {
 		version = body
 	}
 	switch {
+	case inBody && header != "" && header != body:
+		return modern, body, headerMismatch(mcp.HeaderProtocolVersion)
 	case version == "":
 		return legacy, "", nil
 	case !known(version):
@@ -74,10 +76,6 @@ func eraOf(h http.Header, f *frame) (era, string, error) {
 // 2026-07-28, Streamable HTTP; SEP-2243). Policy reads the body only; a header
 // that says otherwise could make somebody else on the way decide differently.
 func checkModern(h http.Header, f *frame) error {
-	mismatch := func(name string) error {
-		return &Refusal{Stage: "frame", Code: codeHeaderMismatch, Status: http.StatusBadRequest,
-			Reason: "the header " + name + " is missing or differs from the body"}
-	}
 	if f.kind == request {
 		body, ok := f.meta().Member(mcp.MetaKeyProtocolVersion).Str()
 		if !ok {
@@ -85,7 +83,7 @@ func checkModern(h http.Header, f *frame) error {
 				Reason: "params._meta needs " + mcp.MetaKeyProtocolVersion}
 		}
 		if h.Get(mcp.HeaderProtocolVersion) != body {
-			return mismatch(mcp.HeaderProtocolVersion)
+			return headerMismatch(mcp.HeaderProtocolVersion)
 		}
 		if f.meta().Member(mcp.MetaKeyClientCapabilities).Type() != toolcall.ObjectType {
 			return &Refusal{Stage: "frame", Code: codeInvalidParams, Status: http.StatusBadRequest,
@@ -93,14 +91,19 @@ func checkModern(h http.Header, f *frame) error {
 		}
 	}
 	if got, ok := mcp.DecodeHeaderValue(h.Get(mcp.HeaderMethod)); !ok || got != f.method {
-		return mismatch(mcp.HeaderMethod)
+		return headerMismatch(mcp.HeaderMethod)
 	}
 	if name, needed := headerName(f); needed {
 		if got, ok := mcp.DecodeHeaderValue(h.Get(mcp.HeaderName)); !ok || got != name {
-			return mismatch(mcp.HeaderName)
+			return headerMismatch(mcp.HeaderName)
 		}
 	}
 	return nil
+}
+
+func headerMismatch(name string) *Refusal {
+	return &Refusal{Stage: "frame", Code: codeHeaderMismatch, Status: http.StatusBadRequest,
+		Reason: "the header " + name + " is missing or differs from the body"}
 }
 
 // headerName is what Mcp-Name mirrors: params.name or params.uri.

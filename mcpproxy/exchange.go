@@ -50,7 +50,11 @@ func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
 		ctx = context.WithoutCancel(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	unhook := context.AfterFunc(x.p.ctx, func() { cancel(errShutdown) })
+	until := x.p.ctx
+	if x.frame.method == "subscriptions/listen" {
+		until = x.p.open
+	}
+	unhook := context.AfterFunc(until, func() { cancel(errShutdown) })
 	timeout := x.ses.up.Timeout
 	idle := time.AfterFunc(timeout, func() { cancel(errIdle) })
 	x.alive = func() { idle.Reset(timeout) }

@@ -297,7 +297,7 @@ func (rq *requestOf) get() {
 	defer ses.busy.Add(-1)
 	ctx, cancel := context.WithCancelCause(rq.r.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(p.ctx, func() { cancel(errShutdown) })()
+	defer context.AfterFunc(p.open, func() { cancel(errShutdown) })()
 	a, err := ses.leg.listen(ctx, rq.r.Header.Get(mcp.HeaderLastEventID))
 	switch {
 	case errors.Is(err, errNoStream):

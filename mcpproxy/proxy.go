@@ -34,14 +34,16 @@ type Config struct {
 
 // Limits bound what one message, one caller and all callers may take.
 type Limits struct {
-	Request           int           // bytes of a client's message
-	Result            int           // bytes of an upstream's message
-	Depth             int           // levels of nesting in both
-	Timeout           time.Duration // the longest silence of an upstream while a call runs
-	Idle              time.Duration // a session without a request for this long ends
-	SessionLife       time.Duration // a legacy session is not revived after this
-	Sessions          int           // open sessions in all
-	SessionsPerCaller int
+	Request            int           // bytes of a client's message
+	Result             int           // bytes of an upstream's message
+	Depth              int           // levels of nesting in both
+	Timeout            time.Duration // the longest silence of an upstream while a call runs
+	Idle               time.Duration // a session without a request for this long ends
+	SessionLife        time.Duration // a legacy session is not revived after this
+	Sessions           int           // open sessions in all
+	SessionsPerCaller  int
+	Processes          int // stdio server processes in all; each belongs to a session
+	ProcessesPerCaller int
 }
 
 // DefaultLimits are the limits of a configuration that names none.
@@ -49,7 +51,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Request: 1 << 20, Result: 32 << 20, Depth: 128,
 		Timeout: 60 * time.Second, Idle: 30 * time.Minute, SessionLife: 24 * time.Hour,
-		Sessions: 16384, SessionsPerCaller: 4096,
+		Sessions: 16384, SessionsPerCaller: 4096, Processes: 256, ProcessesPerCaller: 64,
 	}
 }
 
@@ -94,9 +96,11 @@ type Proxy struct {
 	sessions  *sessions
 	ownID     atomic.Int64 // numbers mcpguard's own requests
 
-	ctx  context.Context // ends with Close
-	stop context.CancelCauseFunc
-	work sync.WaitGroup // requests under way
+	ctx   context.Context // ends with Close
+	stop  context.CancelCauseFunc
+	open  context.Context // ends with Drain: streams that answer no call
+	drain context.CancelCauseFunc
+	work  sync.WaitGroup // requests under way
 }
 
 // New makes a Proxy. Close lets go of what it holds.
@@ -129,11 +133,16 @@ func New(cfg Config) (*Proxy, error) {
 		p.only = nil
 	}
 	p.ctx, p.stop = context.WithCancelCause(context.Background())
+	p.open, p.drain = context.WithCancelCause(p.ctx)
 	p.sessions = newSessions(p)
 	return p, nil
 }
 
 func (p *Proxy) now() time.Time { return p.cfg.Now() }
+
+// Drain ends the streams that answer no call, which would otherwise stay open
+// for as long as their clients like. Calls go on.
+func (p *Proxy) Drain() { p.drain(errShutdown) }
 
 // Close ends every call under way, waits until each is recorded, and stops the
 // server processes. The listener must have stopped accepting.

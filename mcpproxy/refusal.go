@@ -47,7 +47,7 @@ type Refusal struct {
 
 func (r *Refusal) Error() string {
 	if r.err != nil {
-		return r.Stage + ": " + r.Reason + ": " + r.err.Error()
+		return r.Stage + ": " + r.err.Error()
 	}
 	return r.Stage + ": " + r.Reason
 }

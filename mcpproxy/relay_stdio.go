@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/mark3labs/mcp-go/mcp"
+
 	"mcpguard/toolcall"
 )
 
@@ -140,12 +142,20 @@ func (l *stdioLeg) deliver(f frame) {
 			return
 		}
 		l.forget(w)
-		if f, err = f.with(f.id, w.client); err != nil {
+		edits := []toolcall.Edit{{At: f.id, With: w.client}}
+		if id := subscription(f.result); !id.IsZero() {
+			edits = append(edits, toolcall.Edit{At: id, With: w.client})
+		}
+		if f, err = f.edited(edits); err != nil {
 			w.box.close(err)
 			return
 		}
 		w.box.put(inbound{frame: f})
 		w.box.close(nil)
+		return
+	}
+	if id := subscription(f.params); !id.IsZero() {
+		l.deliverSubscribed(f, id)
 		return
 	}
 	if f.method == "notifications/progress" {
@@ -167,6 +177,25 @@ func (l *stdioLeg) deliver(f frame) {
 		l.backlog = append(l.backlog, inbound{frame: f})
 	default:
 		l.up.log.Warn("a message of an upstream was dropped: nobody listens", "upstream", l.up.Name)
+	}
+}
+
+// subscription is the id of the subscriptions/listen request that a message
+// belongs to (MCP 2026-07-28, Subscriptions); zero for other messages.
+func subscription(params toolcall.JSON) toolcall.JSON {
+	return params.Member("_meta").Member(mcp.MetaKeySubscriptionID)
+}
+
+// deliverSubscribed sends a message to the subscription that it names, under the
+// id that the client chose for it.
+func (l *stdioLeg) deliverSubscribed(f frame, id toolcall.JSON) {
+	n, err := strconv.ParseInt(id.Text(), 10, 64)
+	w := l.waiting[n]
+	if err != nil || w == nil {
+		return // a subscription that is over
+	}
+	if f, err = f.with(id, w.client); err == nil {
+		w.box.put(inbound{frame: f})
 	}
 }
 

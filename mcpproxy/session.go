@@ -67,7 +67,8 @@ type sessions struct {
 
 	mu     sync.Mutex
 	table  map[string]*session // legacy by handle, modern by modernKey
-	counts map[string]int      // sessions by caller
+	counts map[string]quota    // what each caller holds
+	total  quota
 	stop   chan struct{}
 	idle   sync.WaitGroup
 }
@@ -84,7 +85,7 @@ var (
 )
 
 func newSessions(p *Proxy) *sessions {
-	s := &sessions{p: p, table: map[string]*session{}, counts: map[string]int{}, stop: make(chan struct{})}
+	s := &sessions{p: p, table: map[string]*session{}, counts: map[string]quota{}, stop: make(chan struct{})}
 	s.idle.Add(1)
 	go s.sweep()
 	return s
@@ -101,12 +102,12 @@ func (s *sessions) open(up *upstream, e era, c toolcall.Caller, info clientInfo)
 }
 
 func (s *sessions) openAs(id toolcall.ID, up *upstream, e era, c toolcall.Caller, info clientInfo) (*session, error) {
-	if err := s.reserve(c); err != nil {
+	if err := s.reserve(c, up); err != nil {
 		return nil, err
 	}
 	l, err := up.newLeg()
 	if err != nil {
-		s.release(c)
+		s.release(c, up)
 		return nil, err
 	}
 	ses := &session{id: id, up: up, era: e, caller: c, client: info, leg: l,
@@ -115,26 +116,39 @@ func (s *sessions) openAs(id toolcall.ID, up *upstream, e era, c toolcall.Caller
 	return ses, nil
 }
 
+// quota counts what somebody holds open.
+type quota struct{ sessions, processes int }
+
+func (q quota) plus(n int, up *upstream) quota {
+	q.sessions += n
+	if up.URL == "" {
+		q.processes += n
+	}
+	return q
+}
+
 // reserve counts a session against the caller's quota and the whole (law 14).
-func (s *sessions) reserve(c toolcall.Caller) error {
+func (s *sessions) reserve(c toolcall.Caller, up *upstream) error {
+	limits := &s.p.cfg.Limits
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := 0
-	for _, n := range s.counts {
-		all += n
-	}
-	if s.counts[c.Key()] >= s.p.cfg.Limits.SessionsPerCaller || all >= s.p.cfg.Limits.Sessions {
+	own, all := s.counts[c.Key()].plus(1, up), s.total.plus(1, up)
+	if own.sessions > limits.SessionsPerCaller || all.sessions > limits.Sessions ||
+		own.processes > limits.ProcessesPerCaller || all.processes > limits.Processes {
 		return errTooManySessions
 	}
-	s.counts[c.Key()]++
+	s.counts[c.Key()], s.total = own, all
 	return nil
 }
 
-func (s *sessions) release(c toolcall.Caller) {
+func (s *sessions) release(c toolcall.Caller, up *upstream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.counts[c.Key()]--; s.counts[c.Key()] <= 0 {
+	s.total = s.total.plus(-1, up)
+	if own := s.counts[c.Key()].plus(-1, up); own == (quota{}) {
 		delete(s.counts, c.Key())
+	} else {
+		s.counts[c.Key()] = own
 	}
 }
 
@@ -235,7 +249,7 @@ func (s *sessions) revive(ctx context.Context, up *upstream, c toolcall.Caller, 
 		h.session, h.version = state.ID, state.Version
 	}
 	if there := s.name(handle, ses); there != ses {
-		s.release(c)
+		s.release(c, up)
 		return there, nil
 	}
 	return ses, nil
@@ -261,7 +275,7 @@ func (s *sessions) modernFor(up *upstream, c toolcall.Caller, info clientInfo) (
 	}
 	fresh.handle = key
 	if there := s.name(key, fresh); there != fresh {
-		s.release(c)
+		s.release(c, up)
 		fresh.leg.end(context.Background())
 		return there, nil
 	}
@@ -291,7 +305,7 @@ func (s *sessions) forget(ses *session) bool {
 		delete(s.table, ses.handle)
 	}
 	s.mu.Unlock()
-	s.release(ses.caller)
+	s.release(ses.caller, ses.up)
 	return true
 }
 

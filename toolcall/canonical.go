@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // AppendCanonical appends the canonical form of j: RFC 8785's order of members
@@ -108,27 +106,27 @@ func reorder(dst []byte, opened int, members []canonicalMember) []byte {
 }
 
 // compareUTF16 orders strings by their UTF-16 code units (RFC 8785, section
-// 3.2.3), which differs from the order of bytes for characters beyond the BMP.
+// 3.2.3). That is the order of their bytes, but for characters beyond U+FFFF: as
+// surrogates they come before those from U+E000 on.
 func compareUTF16(a, b string) int {
-	for a != "" && b != "" {
-		x, n := utf8.DecodeRuneInString(a)
-		y, m := utf8.DecodeRuneInString(b)
-		if x != y {
-			highX, lowX := units(x)
-			highY, lowY := units(y)
-			return cmp.Or(cmp.Compare(highX, highY), cmp.Compare(lowX, lowY))
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return cmp.Compare(rankUTF16(a[i]), rankUTF16(b[i]))
 		}
-		a, b = a[n:], b[m:]
 	}
 	return cmp.Compare(len(a), len(b))
 }
 
-// units are the UTF-16 code units of r; low is -1 where there is only one.
-func units(r rune) (high, low rune) {
-	if r < 0x10000 {
-		return r, -1
+// rankUTF16 puts the first bytes of four-byte characters (F0 to F4) before those
+// of U+E000 to U+FFFF (EE and EF), and changes no other order.
+func rankUTF16(c byte) byte {
+	switch {
+	case c >= 0xF0:
+		return c - 2
+	case c >= 0xEE:
+		return c + 5
 	}
-	return utf16.EncodeRune(r)
+	return c
 }
 
 // Equal reports whether two values mean the same: numbers by value, strings

@@ -63,12 +63,15 @@ func (m *Members) RawName() JSON { return m.name }
 // NameIs reports whether the decoded name is want; it does not allocate for
 // names without escapes.
 func (m *Members) NameIs(want string) bool {
-	q := m.name.text()
-	if len(q) < len(want)+2 { // decoding never makes a name longer
+	return !m.name.IsZero() && nameIs(m.name.text(), want)
+}
+
+// nameIs reports whether the quoted name q decodes to want.
+func nameIs(q, want string) bool {
+	switch inner := q[1 : len(q)-1]; {
+	case len(inner) < len(want): // decoding never makes a name longer
 		return false
-	}
-	inner := q[1 : len(q)-1]
-	if strings.IndexByte(inner, '\\') < 0 {
+	case strings.IndexByte(inner, '\\') < 0:
 		return inner == want
 	}
 	return unquote(q) == want
@@ -111,6 +114,31 @@ func (e *Elements) Next() bool {
 
 // Value is the element.
 func (e *Elements) Value() JSON { return e.value }
+
+// memberAt returns where the value of the named member of the object at i
+// starts, or -1.
+func memberAt(s string, i int, name string) int {
+	for i = separator(s, i+1); s[i] != '}'; i = separator(s, skipValue(s, i)) {
+		end := skipString(s, i)
+		found := nameIs(s[i:end], name)
+		if i = separator(s, end); found {
+			return i
+		}
+	}
+	return -1
+}
+
+// elementAt returns where the element of the array at i with the given index
+// starts, or -1.
+func elementAt(s string, i, index int) int {
+	for i = separator(s, i+1); s[i] != ']'; i = separator(s, skipValue(s, i)) {
+		if index == 0 {
+			return i
+		}
+		index--
+	}
+	return -1
+}
 
 // separator skips white space, one comma or colon, and white space again.
 func separator(s string, i int) int {

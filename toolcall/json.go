@@ -131,12 +131,27 @@ func (j JSON) Number() (Number, bool) {
 // Member is the value of the named member of an object; absent, and for every
 // other type, it is the zero JSON.
 func (j JSON) Member(name string) JSON {
-	for m := j.Members(); m.Next(); {
-		if m.NameIs(name) {
-			return m.Value()
-		}
+	if j.Type() != ObjectType {
+		return JSON{}
 	}
-	return JSON{}
+	return j.valueAt(memberAt(j.text(), 0, name))
+}
+
+// element is the element of an array at an index; zero when there is none.
+func (j JSON) element(index int) JSON {
+	if j.Type() != ArrayType || index < 0 {
+		return JSON{}
+	}
+	return j.valueAt(elementAt(j.text(), 0, index))
+}
+
+// valueAt is the value that starts at i; zero where i is negative.
+func (j JSON) valueAt(i int) JSON {
+	if i < 0 {
+		return JSON{}
+	}
+	s := j.text()
+	return proved(s[i:skipValue(s, i)])
 }
 
 // SpanIn is where the sub-value j stands in the text of doc that it was read

@@ -39,7 +39,7 @@ func numberOf(text string) Number {
 	if text[0] == '-' {
 		n.negative, text = true, text[1:]
 	}
-	if i := strings.IndexAny(text, "eE"); i >= 0 {
+	if i := exponentMark(text); i < len(text) {
 		exponent, err := strconv.ParseInt(text[i+1:], 10, 64)
 		if err != nil || exponent > maxExponent || exponent < -maxExponent {
 			n.vast = hide(text[i+1:])
@@ -48,11 +48,30 @@ func numberOf(text string) Number {
 		}
 		text = text[:i]
 	}
-	if strings.Trim(text, "0.") == "" {
+	if firstDigit(text) == len(text) {
 		return Number{}
 	}
 	n.digits = hide(text)
 	return n
+}
+
+// exponentMark is where the e of a number stands, or its end.
+func exponentMark(text string) int {
+	for i := range len(text) {
+		if text[i]|0x20 == 'e' {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// firstDigit is where the first digit that is not zero stands, or the end.
+func firstDigit(digits string) int {
+	i := 0
+	for i < len(digits) && (digits[i] == '0' || digits[i] == '.') {
+		i++
+	}
+	return i
 }
 
 // Comparable reports whether the number can be judged at all: an exponent
@@ -130,13 +149,12 @@ func (n Number) significand() significand {
 	if whole < 0 {
 		whole = len(digits)
 	}
-	rest := strings.TrimLeft(digits, "0.")
-	first := len(digits) - len(rest)
+	first := firstDigit(digits)
 	place := int64(whole - first)
 	if first < whole {
 		place--
 	}
-	return significand{rest, place}
+	return significand{digits[first:], place}
 }
 
 // next is the next digit; past the end it is '0' and false.
@@ -182,14 +200,13 @@ func (n Number) AppendCanonical(dst []byte) []byte {
 		dst = append(dst, '-')
 	}
 	s := n.significand()
-	start, place := len(dst), s.place+1
-	for c, ok := s.next(); ok; c, ok = s.next() {
-		dst = append(dst, c)
-		place--
+	start := len(dst)
+	whole, fraction, _ := strings.Cut(s.digits, ".")
+	dst = append(append(dst, whole...), fraction...)
+	for dst[len(dst)-1] == '0' { // the first digit is none
+		dst = dst[:len(dst)-1]
 	}
-	for len(dst) > start+1 && dst[len(dst)-1] == '0' {
-		dst, place = dst[:len(dst)-1], place+1
-	}
+	place := s.place + 1 - int64(len(dst)-start)
 	if n.Comparable() && place+n.exponent == 0 {
 		return dst
 	}

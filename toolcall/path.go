@@ -30,7 +30,7 @@ type Path struct {
 type Step struct {
 	Kind  StepKind
 	Name  string // of StepName, decoded
-	Index int    // of a StepName that is also an array index, or -1
+	Index int    // of a StepName that is also an array index (unescaped digits), or -1
 }
 
 // StepKind says what a step selects.
@@ -119,11 +119,17 @@ func compileStep(part string) (Step, string) {
 			name.WriteByte(c)
 		}
 	}
-	step := Step{Kind: StepName, Name: name.String(), Index: -1}
-	if i, err := strconv.Atoi(step.Name); err == nil && i >= 0 && strconv.Itoa(i) == step.Name {
-		step.Index = i
+	return Step{Kind: StepName, Name: name.String(), Index: indexOf(part)}, ""
+}
+
+// indexOf is the array index that a part is, as written: no escape, no sign, no
+// leading zero; or -1.
+func indexOf(part string) int {
+	i, err := strconv.Atoi(part)
+	if err != nil || i < 0 || strconv.Itoa(i) != part {
+		return -1
 	}
-	return step, ""
+	return i
 }
 
 // String is the path as it was written.
@@ -156,41 +162,27 @@ const (
 	Blocked
 )
 
-// Get is the value at a Single path. For any other path it is Blocked.
+// Get is the value at a Single path. For any other path it is Blocked. It reads
+// what stands before the value once, and allocates nothing for names without
+// escapes.
 func (j JSON) Get(p Path) (JSON, Lookup) {
 	if p.IsZero() || j.IsZero() {
 		return JSON{}, Absent
 	}
-	for _, s := range p.steps {
-		if s.Kind != StepName {
-			return JSON{}, Blocked
-		}
-		var next JSON
-		switch j.Type() {
-		case ObjectType:
-			next = j.Member(s.Name)
-		case ArrayType:
-			if s.Index < 0 {
-				return JSON{}, Blocked
-			}
-			next = j.element(s.Index)
+	s, at := j.text(), 0
+	for i := range p.steps {
+		step := &p.steps[i]
+		switch {
+		case step.Kind == StepName && s[at] == '{':
+			at = memberAt(s, at, step.Name)
+		case step.Kind == StepName && s[at] == '[' && step.Index >= 0:
+			at = elementAt(s, at, step.Index)
 		default:
 			return JSON{}, Blocked
 		}
-		if next.IsZero() {
+		if at < 0 {
 			return JSON{}, Absent
 		}
-		j = next
 	}
-	return j, Found
-}
-
-// element is the element of an array at an index; zero when there is none.
-func (j JSON) element(index int) JSON {
-	for e := j.Elements(); e.Next(); index-- {
-		if index == 0 {
-			return e.Value()
-		}
-	}
-	return JSON{}
+	return proved(s[at:skipValue(s, at)]), Found
 }

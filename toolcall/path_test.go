@@ -39,7 +39,7 @@ func TestCompilePath(t *testing.T) {
 		`\#`:                     {name("#")},
 		`\*\*`:                   {name("**")},
 		`a\\.b`:                  {name(`a\`), name("b")},
-		`\0`:                     {index("0", 0)},
+		`\0`:                     {name("0")}, // escaped, so only a name
 		"größe.名前":               {name("größe"), name("名前")},
 		"with space":             {name("with space")},
 	} {
@@ -119,6 +119,7 @@ func TestGet(t *testing.T) {
 		{"s.c", "", toolcall.Blocked},
 		{"a.b.c", "", toolcall.Blocked},
 		{"a.b.01", "", toolcall.Blocked},
+		{`a.b.\0`, "", toolcall.Blocked},
 		{"a.b.1.c.d", "", toolcall.Blocked},
 		// A path of many places has no single value.
 		{"a.b.#", "", toolcall.Blocked},

@@ -7,12 +7,15 @@ import (
 	"log/slog"
 )
 
-// What holds for everything here: fmt (every verb, %#v and %p included), slog
-// and encoding/json never show the text of a JSON or the digits of a Number,
-// by value, by pointer, embedded, in a field of any struct (exported or not),
-// or in a type defined over them. Of a whole Call not even the names are shown;
-// of a Call in an unexported field, where fmt calls no methods, they are, and
-// still nothing of its arguments.
+// What holds for everything here: fmt (every verb and flag, %#v, %p and verbs that
+// do not fit included), slog, text/template, encoding/json, gob and xml never show
+// the text of a JSON or the digits of a Number: by value, by pointer, embedded, in
+// a field of any struct, exported or not, or in a type defined over them. The type
+// hidden sees to that, and the methods below only make the output of use.
+//
+// The names in a Call (caller, resource URI) are held back by these methods alone.
+// So they do show where methods are not asked: in unexported fields of other
+// structs, under %p and %w, and in xml. Nothing of its arguments does.
 
 // String keeps the content out of logs: it tells type and size only.
 func (j JSON) String() string {

@@ -42,7 +42,7 @@ func holders(t *testing.T) map[string]any {
 	if !members.Next() || !elements.Next() {
 		t.Fatal("nothing to walk")
 	}
-	call := toolcall.Call{Kind: toolcall.Resource, Upstream: "crm", Name: "file:///" + secret, Args: j, Meta: j, Caller: toolcall.Caller{Subject: secret, Issuer: "local"}}
+	call := toolcall.Call{Kind: toolcall.Resource, Upstream: "crm", Name: "file:///srv/a", Args: j, Meta: j}
 	return map[string]any{
 		"JSON": j, "*JSON": &j, "[]JSON": []toolcall.JSON{j}, "map": map[string]toolcall.JSON{"args": j},
 		"a string value": j.Member("password"), "a number value": at(t, j, "list.1"),
@@ -138,6 +138,26 @@ func TestErrorsDoNotQuote(t *testing.T) {
 		checkSilent(t, "no number", fmt.Sprintf("%v %+v %#v", err, err, err))
 		_, err = toolcall.ParseID(secret + text)
 		checkSilent(t, "no id", fmt.Sprintf("%v %+v %#v", err, err, err))
+	}
+}
+
+// The words of a Call itself, which may quote a caller too, stay inside wherever
+// methods are asked.
+func TestCallKeepsItsNames(t *testing.T) {
+	call := toolcall.Call{Kind: toolcall.Resource, Upstream: "crm", Name: "file:///" + secret, Caller: toolcall.Caller{Subject: secret, Issuer: "local"}}
+	for name, v := range map[string]any{"Call": call, "*Call": &call, "a field": ofCall{call}, "a slice": []toolcall.Call{call}} {
+		for _, verb := range "vsqxXdt" {
+			for _, flags := range []string{"", "+", "#", "-20"} {
+				format := "%" + flags + string(verb)
+				checkSilent(t, name+" with "+format, fmt.Sprintf(format, v))
+			}
+		}
+		var out bytes.Buffer
+		slog.New(slog.NewTextHandler(&out, nil)).Info("call", "call", v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("call", "call", v)
+		checkSilent(t, name+" in a log", out.String())
+		text, err := json.Marshal(v)
+		checkSilent(t, name+" in JSON", fmt.Sprint(string(text), err))
 	}
 }
 

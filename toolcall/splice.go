@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // An Edit replaces the sub-value At of a document by With. A zero With takes
@@ -150,7 +151,9 @@ func lastBefore[T string | []byte](s T, at int) int {
 	return at
 }
 
-// finish copies what is left.
+// finish copies what is left. The bytes are nobody else's, so the string needs no
+// copy of them.
 func (sp *splicer) finish() string {
-	return string(append(sp.out, sp.text[sp.copied:]...))
+	out := append(sp.out, sp.text[sp.copied:]...)
+	return unsafe.String(unsafe.SliceData(out), len(out))
 }

@@ -3,7 +3,6 @@ package toolcall
 import (
 	"crypto/sha256"
 	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -96,10 +95,7 @@ var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
 // child is one step of a JSON pointer.
 func child(j JSON, token string) JSON {
 	if j.Type() == ArrayType {
-		if i, err := strconv.Atoi(token); err == nil && strconv.Itoa(i) == token {
-			return j.element(i)
-		}
-		return JSON{}
+		return j.element(indexOf(token))
 	}
 	return j.Member(token)
 }

@@ -1,0 +1,107 @@
+# mcpguard. `make` lists the targets.
+#
+# What tests and lint need besides Go goes into .cache, pinned by version, and
+# nowhere else. Nothing there is needed to build or to run mcpguard.
+
+SHELL := /bin/bash
+GO ?= go
+NPM ?= npm
+
+CACHE := $(CURDIR)/.cache
+TOOLS := $(CACHE)/bin
+PEERS := $(CACHE)/peers
+
+GOLANGCI_LINT := v2.15.0
+STATICCHECK   := v0.8.2
+GOVULNCHECK   := v1.9.0
+GO_SDK        := v1.8.0
+
+# Time for each fuzz target, and flags of mcpguard-bench.
+FUZZTIME ?= 20s
+BENCH    ?=
+
+# The rooms in which goroutines meet.
+RACE ?= ./toolcall/... ./toolpolicy/... ./redact/... ./audit/... ./identity/... ./mcpproxy/... ./store/...
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test peers conformance interop bench lint fuzz race clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/mcpguard and bin/mcpguard-bench
+	$(GO) build -o bin/ ./cmd/...
+
+run: ## the demo: a denial, a redaction and the record, in one command
+	$(GO) run ./cmd/mcpguard demo
+
+test: peers ## the whole suite; installs its peers first where it can
+	@set -o pipefail; $(GO) test -v ./... 2>&1 | awk -f .ci/quiet.awk
+
+conformance: peers ## the official MCP suite, direct and through mcpguard
+	$(GO) test ./cmd/mcpguard -run '^TestConformance' -count=1 -v
+
+interop: peers ## real servers and clients, byte for byte, direct and through mcpguard
+	$(GO) test ./cmd/mcpguard -run '^TestInterop' -count=1 -v
+
+bench: build ## speed beside no proxy and beside a proxy that does nothing (BENCH=-quick for a short run)
+	bin/mcpguard-bench -guard bin/mcpguard $(BENCH)
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -eo pipefail; $(GO) test -list '^Fuzz' ./... | \
+	awk '/^Fuzz/ {names[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, names[i]; n = 0}' | \
+	while read -r package target; do \
+		echo "fuzz $$package $$target"; \
+		$(GO) test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+	done
+
+race: ## the rooms in which goroutines meet, under the race detector
+	CGO_ENABLED=1 $(GO) test -race $(RACE)
+
+clean: ## remove what was built and installed here
+	rm -rf bin $(CACHE)
+
+# Peers: clients, servers and suites that nobody here wrote. Without npm or a
+# registry the tests that need them say SKIP, or fail under
+# MCPGUARD_TEST_REQUIRE=all; so failing to install is no failure here.
+
+peers: ## install the clients, servers and suites that tests drive, into .cache
+	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo 'peers: npm could not install them; tests that need them will say so'
+	@$(MAKE) --no-print-directory $(TOOLS)/.everything-$(GO_SDK) || echo 'peers: go could not install everything-server; tests that need it will say so'
+
+$(PEERS)/.installed: testdata/peers/package.json
+	@mkdir -p $(PEERS)
+	cp $< $(PEERS)/package.json
+	cd $(PEERS) && $(NPM) install --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
+
+$(TOOLS)/.everything-$(GO_SDK):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install github.com/modelcontextprotocol/go-sdk/conformance/everything-server@$(GO_SDK)
+	GOBIN=$(TOOLS) $(GO) install github.com/modelcontextprotocol/go-sdk/conformance/everything-client@$(GO_SDK)
+	@touch $@
+
+# Lint. Each tool at one version, so that a new release cannot fail an old commit.
+
+lint: $(TOOLS)/.golangci-lint-$(GOLANGCI_LINT) $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## gofmt, vet, golangci-lint, staticcheck, govulncheck
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/golangci-lint run ./...
+	@$(CURDIR)/.ci/vulncheck $(TOOLS)/govulncheck
+
+$(TOOLS)/.golangci-lint-$(GOLANGCI_LINT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	@touch $@
+
+$(TOOLS)/.staticcheck-$(STATICCHECK):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+	@touch $@
+
+$(TOOLS)/.govulncheck-$(GOVULNCHECK):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
+	@touch $@

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+)
+
+// check refuses what is wrong between values that are right alone, and what
+// they point to that is not there.
+func (l *loader) check() {
+	c := l.config
+	if l.file != nil && l.file.root == nil {
+		return // it does not parse: nothing more is known
+	}
+	if at, set := l.origins["policy"]; set {
+		if _, err := os.Stat(c.Policy); err != nil {
+			l.mistake(at, fmt.Sprintf("policy: %v", err), "mcpguard policy check PATH")
+		}
+	} else if !l.given["policy"] {
+		l.mistake(l.wholeFile(), "policy is missing: nothing would be allowed", "policy: policy.yaml")
+	}
+	if !l.given["upstreams"] {
+		l.mistake(l.wholeFile(), "upstreams is missing: there is nothing to guard", "upstreams: {crm: {url: http://127.0.0.1:9101/mcp}}")
+	}
+	l.checkTLS()
+	l.checkReach()
+}
+
+// wholeFile is where something is missing.
+func (l *loader) wholeFile() origin {
+	if l.file == nil {
+		return origin{name: "no configuration file"}
+	}
+	return origin{name: l.file.name}
+}
+
+func (l *loader) checkTLS() {
+	t := l.config.TLS
+	if t == nil {
+		return
+	}
+	at, ok := l.origins["tls.cert"]
+	if !ok {
+		at = l.origins["tls.key"]
+	}
+	switch {
+	case t.Cert == "" || t.Key == "":
+		if at.name != "" {
+			l.mistake(at, "tls needs both cert and key", "tls: {cert: cert.pem, key: key.pem}")
+		}
+	default:
+		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+			l.mistake(at, fmt.Sprintf("tls: %v", err), "a certificate chain and its key, both in PEM")
+		}
+	}
+}
+
+// checkReach refuses a listener that others can reach unless they must show a
+// token, and the token is protected on its way.
+func (l *loader) checkReach() {
+	c := l.config
+	trust := c.Identity.Local != nil && c.Identity.Local.TrustLoopback
+	if trust && c.BehindTLSProxy {
+		l.mistake(l.origins["identity.local.trust_loopback"],
+			"trust_loopback with behind_tls_proxy: every request of the proxy comes over loopback",
+			"one of them")
+	}
+	at, ok := l.origins["listen"]
+	if !ok || c.onLoopback() {
+		return
+	}
+	if len(c.Identity.Tokens) == 0 {
+		l.mistake(at, c.Listen+" can be reached from other machines, and there are no identity.tokens",
+			"listen: 127.0.0.1:8437, or mcpguard token new")
+	}
+	if c.TLS == nil && !c.BehindTLSProxy {
+		l.mistake(at, c.Listen+" can be reached from other machines without TLS",
+			"tls: {cert: ..., key: ...}, or behind_tls_proxy: true where somebody else ends TLS")
+	}
+}

@@ -1,0 +1,389 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"mcpguard/identity"
+)
+
+// upstreams reads the upstreams block, or takes the one that the flags name.
+func (l *loader) upstreams(root *mapping) {
+	if l.flags.upstream != "" || l.flags.upstreamCmd != "" {
+		l.flagUpstream()
+		return
+	}
+	n := root.get("upstreams")
+	if n == nil {
+		return
+	}
+	l.given["upstreams"] = true
+	m := l.file.mapping(n, "upstreams")
+	if m == nil {
+		return
+	}
+	if len(m.entries) == 0 {
+		l.file.wrong(n, "upstreams is empty: there is nothing to guard", "{crm: {url: http://127.0.0.1:9101/mcp}}")
+	}
+	for _, e := range m.entries {
+		l.upstream(e)
+	}
+}
+
+// hideUpstreams marks the source lines that can hold a secret: all of an
+// upstream but the keys that cannot. A misspelt key may hide a token, too.
+func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
+	harmless := []string{"command", "cwd", "type", "limits"}
+	for i := 1; i < len(n.Content); i += 2 {
+		up := n.Content[i]
+		if up.Kind != yaml.MappingNode {
+			f.hide(up, end)
+			continue
+		}
+		for j := 0; j+1 < len(up.Content); j += 2 {
+			if !slices.Contains(harmless, up.Content[j].Value) {
+				f.hide(up.Content[j+1], end)
+			}
+		}
+	}
+}
+
+// upstreamKeys are what an entry of an mcpServers block is documented to hold,
+// and our limits.
+var upstreamKeys = []string{"type", "url", "headers", "command", "args", "env", "cwd", "limits"}
+
+// foreignKeys are keys of agents' own configurations, with what to do instead.
+var foreignKeys = map[string]string{
+	"timeout":             "limits: {timeout: 60s}",
+	"startup_timeout_sec": "limits: {timeout: 60s}",
+	"disabled":            "remove the upstream instead",
+	"enabled":             "remove the key; an upstream that is listed is used",
+	"alwaysAllow":         "a rule under allow in the policy",
+	"autoApprove":         "a rule under allow in the policy",
+	"trust":               "a rule under allow in the policy",
+	"includeTools":        "rules under allow in the policy",
+	"excludeTools":        "rules under deny in the policy",
+	"enabled_tools":       "rules under allow in the policy",
+	"tools":               "rules under allow in the policy",
+	"serverUrl":           "url",
+	"httpUrl":             "url",
+	"uri":                 "url",
+	"envFile":             "env: {NAME: \"${file:PATH}\"}",
+	"headersHelper":       "headers: {Authorization: \"Bearer ${file:PATH}\"}",
+	"oauth":               "OAuth towards upstreams is not available in this version; headers are",
+	"auth":                "OAuth towards upstreams is not available in this version; headers are",
+}
+
+func (l *loader) upstream(e entry) {
+	name := e.key.Value
+	what := "upstreams." + name
+	if reason := badUpstreamName(name); reason != "" {
+		l.file.wrong(e.key, fmt.Sprintf("the upstream name %q %s", name, reason), "1 to 32 of A-Z a-z 0-9 _ -, without __")
+	}
+	m := l.file.mapping(e.node, what)
+	if m == nil {
+		return
+	}
+	for _, k := range m.entries {
+		if hint, foreign := foreignKeys[k.key.Value]; foreign {
+			l.file.wrong(k.key, fmt.Sprintf("unknown key %q", k.key.Value), hint)
+		}
+	}
+	l.file.refuseUnknown(withoutForeign(m), what, upstreamKeys)
+	u := Upstream{Name: name}
+	transport := l.transport(m, what)
+	switch hasURL, hasCommand := m.get("url") != nil, m.get("command") != nil; {
+	case hasURL && hasCommand:
+		l.file.wrong(e.key, what+" has a url and a command", "one of them")
+	case !hasURL && !hasCommand:
+		l.file.wrong(e.key, what+" has neither a url nor a command", "{url: http://127.0.0.1:9101/mcp}")
+	case hasURL:
+		l.httpUpstream(&u, m, what)
+		l.misfit(m, what, transport == "stdio", "a url", "args", "env", "cwd")
+	default:
+		l.stdioUpstream(&u, m, what)
+		l.misfit(m, what, transport == "http", "a command", "headers")
+	}
+	l.upstreamLimits(&u, m, what)
+	l.config.Upstreams = append(l.config.Upstreams, u)
+}
+
+func withoutForeign(m *mapping) *mapping {
+	kept := &mapping{node: m.node}
+	for _, e := range m.entries {
+		if _, foreign := foreignKeys[e.key.Value]; !foreign {
+			kept.entries = append(kept.entries, e)
+		}
+	}
+	return kept
+}
+
+func badUpstreamName(s string) string {
+	switch {
+	case s == "" || len(s) > 32:
+		return "is not 1 to 32 characters long"
+	case strings.Contains(s, "__"):
+		return "holds __, which parts upstream and tool"
+	}
+	for i := range len(s) {
+		c := s[i]
+		if c != '_' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return "holds other characters than letters, digits, _ and -"
+		}
+	}
+	return ""
+}
+
+// transport reads the type that mcpServers blocks carry: "http", "stdio" or "".
+func (l *loader) transport(m *mapping, what string) string {
+	n := m.get("type")
+	if n == nil {
+		return ""
+	}
+	s, ok := l.file.text(n, what+".type")
+	switch {
+	case !ok:
+	case s == "http" || s == "streamable-http" || s == "streamableHttp" || s == "streamable_http":
+		return "http"
+	case s == "stdio" || s == "local":
+		return "stdio"
+	case s == "sse":
+		l.file.wrong(n, what+".type: the HTTP+SSE transport is not available in this version", "http")
+	default:
+		l.file.wrong(n, fmt.Sprintf("%s.type: there is no type %q", what, s), "http or stdio")
+	}
+	return ""
+}
+
+// misfit notes keys, and a type, that belong to the other kind of upstream.
+func (l *loader) misfit(m *mapping, what string, wrongType bool, has string, keys ...string) {
+	if wrongType {
+		l.file.wrong(m.get("type"), what+".type does not fit "+has, "remove it")
+	}
+	for _, key := range keys {
+		if n := m.get(key); n != nil {
+			l.file.wrong(n, what+"."+key+" does not fit "+has, "remove it")
+		}
+	}
+}
+
+func (l *loader) httpUpstream(u *Upstream, m *mapping, what string) {
+	n := m.get("url")
+	if text, ok := l.secret(n, what+".url"); ok {
+		address, err := checkURL(text)
+		if err != nil {
+			l.file.wrong(n, what+".url: "+err.Error(), hintOf(err))
+		} else {
+			u.URL, u.Address = identity.NewSecret(text), address
+			if _, query, ok := strings.Cut(text, "?"); ok {
+				u.secrets = append(u.secrets, query)
+			}
+			l.noteUpstream(what+".url", shownURL(n.Value, address), n)
+		}
+	}
+	u.Headers = l.pairs(m.get("headers"), what+".headers", checkHeader)
+}
+
+// checkURL returns what may be shown of an upstream's URL. Its errors do not
+// quote it.
+func checkURL(text string) (address string, err error) {
+	parsed, err := url.Parse(text)
+	switch {
+	case err != nil || parsed.Host == "" || parsed.Opaque != "":
+		return "", hinted{"it is not a URL", "http://127.0.0.1:9101/mcp"}
+	case parsed.Scheme != "http" && parsed.Scheme != "https":
+		return "", hinted{"it is neither http nor https", "http://127.0.0.1:9101/mcp"}
+	case parsed.User != nil:
+		return "", hinted{"it holds a user or password", `headers: {Authorization: "Basic ${env:X}"}`}
+	case parsed.Fragment != "":
+		return "", hinted{"it holds a fragment", ""}
+	}
+	return parsed.Scheme + "://" + parsed.Host + parsed.EscapedPath(), nil
+}
+
+// shownURL shows a URL up to its query, and references as references.
+func shownURL(written, address string) string {
+	path, _, query := strings.Cut(written, "?")
+	switch {
+	case strings.Contains(path, "${"):
+		return shownReferences(written)
+	case query:
+		return address + "?[secret]"
+	}
+	return address
+}
+
+// ownHeaders are set by mcpguard itself, or belong to one connection.
+var ownHeaders = []string{
+	"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect",
+	"host", "keep-alive", "last-event-id", "proxy-authorization", "proxy-connection", "te", "trailer",
+	"transfer-encoding", "upgrade",
+}
+
+func checkHeader(name, value string) error {
+	lower := strings.ToLower(name)
+	switch {
+	case !isToken(name):
+		return fmt.Errorf("%q is no name of a header", name)
+	case slices.Contains(ownHeaders, lower) || strings.HasPrefix(lower, "mcp-"):
+		return hinted{fmt.Sprintf("the header %s is mcpguard's own to set", name), "remove it"}
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		return hinted{fmt.Sprintf("the value of %s holds a control character", name), "one line of text"}
+	}
+	return nil
+}
+
+// isToken reports whether s is a token of RFC 9110, section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (l *loader) stdioUpstream(u *Upstream, m *mapping, what string) {
+	n := m.get("command")
+	if text, ok := l.secret(n, what+".command"); ok {
+		if strings.TrimSpace(text) == "" || strings.ContainsRune(text, 0) {
+			l.file.wrong(n, what+".command is empty", "")
+		}
+		u.Command = text
+		l.noteUpstream(what+".command", n.Value, n)
+	}
+	if n := m.get("args"); n != nil {
+		l.args(u, n, what+".args")
+	}
+	u.Env = l.pairs(m.get("env"), what+".env", checkVariable)
+	if n := m.get("cwd"); n != nil {
+		l.cwd(u, n, what+".cwd")
+	}
+}
+
+func (l *loader) args(u *Upstream, n *yaml.Node, what string) {
+	if n.Kind != yaml.SequenceNode {
+		l.file.wrong(n, what+" is not a list", `[-y, "@modelcontextprotocol/server-filesystem", /srv]`)
+		return
+	}
+	var written []string
+	for _, c := range n.Content {
+		text, ok := l.secret(c, what)
+		if !ok {
+			continue
+		}
+		if strings.ContainsRune(text, 0) {
+			l.file.wrong(c, what+" holds a NUL", "")
+		}
+		u.Args = append(u.Args, identity.NewSecret(text))
+		if text != c.Value { // it came by a reference
+			u.secrets = append(u.secrets, text)
+		}
+		written = append(written, c.Value)
+	}
+	l.noteUpstream(what, "["+strings.Join(shownArgs(written), ", ")+"]", n)
+}
+
+func checkVariable(name, value string) error {
+	if !isVariableName(name) {
+		return fmt.Errorf("%q is no name of a variable", name)
+	}
+	if strings.ContainsRune(value, 0) {
+		return fmt.Errorf("the value of %s holds a NUL", name)
+	}
+	return nil
+}
+
+func (l *loader) cwd(u *Upstream, n *yaml.Node, what string) {
+	text, ok := l.secret(n, what)
+	if !ok {
+		return
+	}
+	full, err := absolute(l.config.dir(), text)
+	if err != nil || text == "" {
+		l.file.wrong(n, what+" is not a folder", "")
+		return
+	}
+	u.Cwd = full
+	l.noteUpstream(what, n.Value, n)
+}
+
+// secret reads a text value with its references resolved. Nothing that it
+// notes quotes the value.
+func (l *loader) secret(n *yaml.Node, what string) (string, bool) {
+	text, ok := l.file.text(n, what)
+	if !ok {
+		return "", false
+	}
+	resolved, err := resolve(text, l.config.dir(), l.env, mcpServersReferences)
+	if err != nil {
+		l.file.wrong(n, what+": "+err.Error(), hintOf(err))
+		return "", false
+	}
+	return resolved, true
+}
+
+// pairs reads headers or variables; check says what is wrong with one.
+func (l *loader) pairs(n *yaml.Node, what string, check func(name, value string) error) []SecretPair {
+	if n == nil {
+		return nil
+	}
+	m := l.file.mapping(n, what)
+	if m == nil {
+		return nil
+	}
+	var pairs []SecretPair
+	for _, e := range m.entries {
+		name := e.key.Value
+		value, ok := l.secret(e.node, what+"."+name)
+		if !ok {
+			continue
+		}
+		if err := check(name, value); err != nil {
+			l.file.wrong(e.key, what+": "+err.Error(), hintOf(err))
+			continue
+		}
+		if slices.ContainsFunc(pairs, func(p SecretPair) bool { return strings.EqualFold(p.Name, name) }) {
+			l.file.wrong(e.key, fmt.Sprintf("%s has %s twice, in another case", what, name), "")
+			continue
+		}
+		pairs = append(pairs, SecretPair{name, identity.NewSecret(value)})
+		l.noteUpstream(what+"."+name, shownReferences(e.node.Value), e.node)
+	}
+	return pairs
+}
+
+// upstreamLimits gives an upstream the general limits and then its own.
+func (l *loader) upstreamLimits(u *Upstream, m *mapping, what string) {
+	u.Limits = l.config.Limits
+	n := m.get("limits")
+	if n == nil {
+		return
+	}
+	own := l.file.mapping(n, what+".limits")
+	l.file.refuseUnknown(own, what+".limits", upstreamLimits)
+	for _, name := range upstreamLimits {
+		node := own.get(name)
+		if node == nil {
+			continue
+		}
+		text, ok := l.file.scalar(node, what+".limits."+name)
+		if !ok {
+			continue
+		}
+		if err := u.Limits.assign(name, text); err != nil {
+			l.file.wrong(node, what+".limits."+name+": "+err.Error(), hintOf(err))
+			continue
+		}
+		l.noteUpstream(what+".limits."+name, text, node)
+	}
+}
+
+func (l *loader) noteUpstream(key, shown string, n *yaml.Node) {
+	l.note(key, shown, origin{l.file.name, n.Line, n.Column})
+}

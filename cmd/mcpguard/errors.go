@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"mcpguard/toolpolicy"
+)
+
+// The exit codes of every command, as the help says.
+const (
+	exitOK          = 0
+	exitFailure     = 1 // something went wrong that is none of the others
+	exitUsage       = 2 // the command line or the configuration
+	exitProblems    = 3 // a check did its work and found problems
+	exitIntegrity   = 4 // the record is not what was written
+	exitDenied      = 5 // policy or a person said no
+	exitPending     = 6 // no answer yet, or none in time
+	exitUnreachable = 7 // the other side does not answer
+)
+
+// failure is an error that knows its exit code, and perhaps what to try.
+type failure struct {
+	code int
+	err  error  // nil where the command has already said it all
+	try  string // "" where there is nothing to suggest
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return "failed"
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// fail gives an error its exit code and a suggestion.
+func fail(code int, err error, try string) error { return &failure{code, err, try} }
+
+// usageError is an error of the command line or the configuration.
+func usageError(err error) error { return fail(exitUsage, err, hintOf(err)) }
+
+// problemsFound ends a check that has reported its findings itself.
+func problemsFound() error { return fail(exitProblems, nil, "") }
+
+// exitCode is the one place where an error becomes an exit code.
+func exitCode(err error) int {
+	var f *failure
+	var mistakes toolpolicy.Mistakes
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &f):
+		return f.code
+	case errors.As(err, &mistakes): // of a file that a command needs
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// report tells a person what went wrong, and what to try.
+func report(w io.Writer, err error) {
+	var f *failure
+	var mistakes toolpolicy.Mistakes
+	errors.As(err, &f)
+	switch {
+	case err == nil || f != nil && f.err == nil:
+		return
+	case errors.As(err, &mistakes):
+		fmt.Fprint(w, printable(mistakes.Render()))
+		return
+	}
+	fmt.Fprintf(w, "mcpguard: %s\n", printable(err.Error()))
+	try := hintOf(err)
+	if f != nil && f.try != "" {
+		try = f.try
+	}
+	if try != "" {
+		fmt.Fprintf(w, "try: %s\n", printable(try))
+	}
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"mcpguard/toolpolicy"
+)
+
+func newPolicyCommand(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "policy",
+		Short:   "Check and test policies",
+		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy test",
+		Args:    cobra.NoArgs,
+		RunE:    needsSubcommand,
+	}
+	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env))
+	return cmd
+}
+
+func newPolicyCheckCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE|FOLDER...]",
+		Short: "Report every mistake of a policy",
+		Long: `Report every mistake of a policy, each at its line and column. Every argument is
+a policy of its own: a file, or a folder whose .yaml files make one policy
+together. Without an argument it is the policy of the configuration.
+
+Exit code 3: there are mistakes.`,
+		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy check policies/ -o json",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				c, err := LoadConfig(env.config, overrides{}, env)
+				if err != nil {
+					return usageError(err)
+				}
+				args = []string{c.Policy}
+			}
+			var checked []policyCheck
+			for _, path := range args {
+				c, err := checkPolicy(path)
+				if err != nil {
+					return usageError(err)
+				}
+				checked = append(checked, c)
+			}
+			return reportChecks(env, checked)
+		},
+	}
+}
+
+// policyCheck is what is said about one policy.
+type policyCheck struct {
+	Policy   string              `json:"policy"`
+	OK       bool                `json:"ok"`
+	Digest   string              `json:"digest,omitempty"`
+	Mistakes []jsonMistake       `json:"mistakes,omitempty"`
+	found    toolpolicy.Mistakes // the same, to be rendered
+}
+
+type jsonMistake struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Message string `json:"message"`
+	Try     string `json:"try,omitempty"`
+}
+
+// checkPolicy compiles a policy. Its error is one of reading; mistakes are
+// what it was to find.
+func checkPolicy(path string) (policyCheck, error) {
+	policy, err := loadPolicy(path)
+	c := policyCheck{Policy: path, OK: err == nil}
+	if errors.As(err, &c.found) {
+		for _, m := range c.found {
+			c.Mistakes = append(c.Mistakes, jsonMistake{m.File, m.Line, m.Col, m.Message, m.Hint})
+		}
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	c.Digest = policy.Digest()
+	return c, nil
+}
+
+func reportChecks(env *environment, checked []policyCheck) error {
+	mistakes := 0
+	for i := range checked {
+		mistakes += len(checked[i].Mistakes)
+	}
+	if err := writeChecks(env, checked); err != nil {
+		return err
+	}
+	if mistakes > 0 {
+		return problemsFound()
+	}
+	return nil
+}
+
+func writeChecks(env *environment, checked []policyCheck) error {
+	if env.output != outputTable {
+		return writeItems(env, checked)
+	}
+	for _, c := range checked {
+		if c.OK {
+			fmt.Fprintf(env.stdout, "%s: ok, %s\n", printable(c.Policy), c.Digest)
+			continue
+		}
+		fmt.Fprint(env.stderr, printable(c.found.Render()))
+		fmt.Fprintf(env.stderr, "%s: %s\n", printable(c.Policy), count(len(c.Mistakes), "mistake"))
+	}
+	return nil
+}
+
+// writeItems writes a list as one JSON document, or one line an item.
+func writeItems[T any](env *environment, items []T) error {
+	if env.output == outputJSON {
+		return writeJSON(env.stdout, items)
+	}
+	enc := json.NewEncoder(env.stdout)
+	enc.SetEscapeHTML(false)
+	for _, item := range items {
+		if err := enc.Encode(item); err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+	}
+	return nil
+}
+
+// count is "1 mistake", "2 mistakes".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func newPolicyTestCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "test [FILE|FOLDER...]",
+		Short: "Run the tests of a policy",
+		Long: `Run the tests of a policy: calls, and what the policy must say to them. A folder
+means its *_test.yaml files; without an argument it is the current folder.
+Paths inside a test file start from its own folder.
+
+Exit code 3: a test failed.`,
+		Example: "  mcpguard policy test policy_test.yaml\n  mcpguard policy test policies/ -o jsonl",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"."}
+			}
+			var results []testResult
+			for _, arg := range args {
+				paths, err := policyTestPaths(arg)
+				if err != nil {
+					return usageError(fmt.Errorf("find policy tests: %w", err))
+				}
+				for _, path := range paths {
+					ran, err := runPolicyTests(path)
+					if err != nil {
+						return policyError(err)
+					}
+					results = append(results, ran...)
+				}
+			}
+			return reportTests(env, results)
+		},
+	}
+}
+
+// policyError is the mistakes that somebody asked for, or a file that cannot be
+// read.
+func policyError(err error) error {
+	var mistakes toolpolicy.Mistakes
+	if errors.As(err, &mistakes) {
+		return fail(exitProblems, err, "")
+	}
+	return usageError(err)
+}
+
+// testResult is what is said about one test.
+type testResult struct {
+	File     string   `json:"file"`
+	Line     int      `json:"line"`
+	Name     string   `json:"name"`
+	OK       bool     `json:"ok"`
+	Failures []string `json:"failures,omitempty"`
+}
+
+// runPolicyTests runs one file. Its error says why no test could run.
+func runPolicyTests(path string) ([]testResult, error) {
+	text, err := readBounded(path, maxPolicyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read policy tests: %w", err)
+	}
+	tests, err := toolpolicy.LoadTests(path, text)
+	if err != nil {
+		return nil, err
+	}
+	beside := func(name string) string {
+		if filepath.IsAbs(name) {
+			return name
+		}
+		return filepath.Join(filepath.Dir(path), name)
+	}
+	if name := tests.ToolsPath(); name != "" {
+		text, err := readBounded(beside(name), maxPolicyFile*16)
+		if err != nil {
+			return nil, fmt.Errorf("read the tools of %s: %w", path, err)
+		}
+		if err := tests.LoadTools(beside(name), text); err != nil {
+			return nil, err
+		}
+	}
+	var broken error // a policy that does not load fails no test: nothing was tested
+	ran := tests.Run(func(name string) (*toolpolicy.Policy, error) {
+		policy, err := loadPolicy(beside(name))
+		if broken == nil {
+			broken = err
+		}
+		return policy, err
+	})
+	if broken != nil {
+		return nil, broken
+	}
+	results := make([]testResult, len(ran))
+	for i, r := range ran {
+		results[i] = testResult{r.File, r.Line, r.Name, r.OK(), r.Failures}
+	}
+	return results, nil
+}
+
+func reportTests(env *environment, results []testResult) error {
+	failed := 0
+	for _, r := range results {
+		if !r.OK {
+			failed++
+		}
+	}
+	if err := writeTests(env, results, failed); err != nil {
+		return err
+	}
+	switch {
+	case failed > 0:
+		return problemsFound()
+	case len(results) == 0:
+		return usageError(errors.New("run policy tests: the files hold no test"))
+	}
+	return nil
+}
+
+func writeTests(env *environment, results []testResult, failed int) error {
+	if env.output != outputTable {
+		return writeItems(env, results)
+	}
+	for _, r := range results {
+		if r.OK {
+			continue
+		}
+		fmt.Fprintf(env.stdout, "FAIL %s:%d: %s\n", printable(r.File), r.Line, printable(r.Name))
+		for _, why := range r.Failures {
+			fmt.Fprintf(env.stdout, "     %s\n", printable(why))
+		}
+	}
+	_, err := fmt.Fprintf(env.stdout, "%s, %d failed\n", count(len(results), "test"), failed)
+	return err
+}

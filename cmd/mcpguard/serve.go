@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// drain is how long calls under way may still take after SIGTERM.
+const drain = 10 * time.Second
+
+func newServeCommand(env *environment) *cobra.Command {
+	var flags overrides
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Guard MCP servers: decide, redact and record every call",
+		Long: `serve listens for agents and stands in front of the configured MCP servers. It
+ends at SIGTERM or SIGINT, when the calls under way have their outcome, and
+reads its policy again at SIGHUP: a policy with a mistake changes nothing.`,
+		Example: `  mcpguard serve --config mcpguard.yaml
+  mcpguard serve --upstream http://127.0.0.1:9101/mcp --policy policy.yaml
+  mcpguard serve --upstream-cmd "npx -y @modelcontextprotocol/server-filesystem /srv/projects" --policy policy.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := LoadConfig(env.config, flags, env)
+			if err != nil {
+				return usageError(err)
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+			defer stop()
+			return serve(ctx, cfg, env)
+		},
+	}
+	flags.bind(cmd.Flags())
+	return cmd
+}
+
+// serve runs until ctx ends.
+func serve(ctx context.Context, cfg *Config, env *environment) (err error) {
+	log := slog.New(slog.NewTextHandler(env.stderr, nil))
+	g, err := wire(ctx, cfg, env, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		err = errors.Join(err, g.close(end))
+	}()
+	listener, scheme, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	server := newServer(g.handler(), log)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	g.announce(cfg, env, scheme+"://"+listener.Addr().String())
+	for {
+		select {
+		case <-hangups:
+			if err := g.reload(ctx, cfg.Policy); err != nil {
+				log.Error("the policy in force stays: the new one cannot be loaded")
+				report(env.stderr, err)
+			}
+		case err := <-failed:
+			return fmt.Errorf("serve: %w", err)
+		case <-ctx.Done():
+			log.Info("stopping", "drain", drain)
+			g.proxy.Drain()
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+			defer cancel()
+			if err := server.Shutdown(end); err != nil {
+				log.Warn("calls were still under way: they are ended and recorded as such", "err", err)
+				g.proxy.Close()
+				return server.Close()
+			}
+			return nil
+		}
+	}
+}
+
+// announce tells where agents find mcpguard, and how they prove who they are.
+func (g *guard) announce(cfg *Config, env *environment, base string) {
+	fmt.Fprintf(env.stderr, "mcpguard is listening: %s\n", endpoints(cfg, base))
+	if g.token.path == "" {
+		return
+	}
+	made := ""
+	if g.token.created {
+		made = ", made just now"
+	}
+	fmt.Fprintf(env.stderr, "the local user's token is in %s%s: send it as Authorization: Bearer\n", g.token.path, made)
+	if cfg.Identity.Local.TrustLoopback {
+		fmt.Fprintln(env.stderr, "WARNING: trust_loopback is on: every process on this machine may call as the local user, without a token")
+	}
+}
+
+// newServer bounds what a client may take before its request is even read.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelInfo),
+	}
+}
+
+func listen(cfg *Config) (l net.Listener, scheme string, err error) {
+	if cfg.TLS == nil {
+		l, err = net.Listen("tcp", cfg.Listen)
+		if err != nil {
+			return nil, "", fmt.Errorf("listen for agents: %w", err)
+		}
+		return l, "http", nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
+		return nil, "", usageError(fmt.Errorf("load the listener's certificate: %w", err))
+	}
+	l, err = tls.Listen("tcp", cfg.Listen, &tls.Config{
+		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("listen for agents: %w", err)
+	}
+	return l, "https", nil
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"mcpguard/audit"
+	"mcpguard/identity"
+	"mcpguard/keyring"
+	"mcpguard/mcpproxy"
+	"mcpguard/store"
+	"mcpguard/toolcall"
+	"mcpguard/toolpolicy"
+)
+
+// guard is mcpguard with all its rooms joined. serve, demo, tests and
+// benchmarks are made of it; nothing else joins rooms.
+type guard struct {
+	proxy  *mcpproxy.Proxy
+	engine *toolpolicy.Engine
+	record *audit.Log
+	store  *store.Store
+	log    *slog.Logger
+	now    func() time.Time
+	token  localToken
+}
+
+// localToken is where the laptop's user finds the token of the local identity.
+type localToken struct {
+	path    string // "" without a local user
+	created bool
+}
+
+// chainName names the one chain that a store on one machine has.
+const chainName = "main"
+
+// wire opens the store, the keys and the policy of a configuration, and joins
+// them. Whatever was opened is closed again when something is missing.
+func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) (_ *guard, err error) {
+	g := &guard{log: log, now: env.now}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.close(ctx))
+		}
+	}()
+	keys, err := keyring.Open(cfg.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("open the keys: %w", err)
+	}
+	policy, err := loadPolicy(cfg.Policy)
+	if err != nil {
+		return nil, err
+	}
+	g.engine = toolpolicy.NewEngine(policy)
+	if g.store, err = store.Open(ctx, cfg.Store); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	if g.record, err = audit.Open(ctx, recordConfig(cfg, g.store, keys, env, log)); err != nil {
+		return nil, fmt.Errorf("open the record: %w", err)
+	}
+	if err := g.policyLoaded(ctx, policy); err != nil {
+		return nil, err
+	}
+	auth, err := g.authenticator(cfg, env)
+	if err != nil {
+		return nil, err
+	}
+	g.proxy, err = mcpproxy.New(mcpproxy.Config{
+		Upstreams: upstreamsOf(cfg),
+		Auth:      auth,
+		Judge:     judge{g.engine},
+		Record:    g.record,
+		Keys:      keys,
+		Archive:   archive{g.store},
+		Limits:    limitsOf(cfg.Limits),
+		Keep:      keepOf(cfg.Record),
+		Log:       log,
+		Now:       env.now,
+		Loopback:  cfg.onLoopback(),
+		Hosts:     cfg.AllowedHosts,
+		Origins:   cfg.AllowedOrigins,
+	})
+	return g, err
+}
+
+// handler is the agents' listener.
+func (g *guard) handler() http.Handler { return g.proxy }
+
+// close ends what is under way, then what it is recorded with.
+func (g *guard) close(ctx context.Context) error {
+	var errs []error
+	if g.proxy != nil {
+		g.proxy.Close()
+	}
+	if g.record != nil {
+		errs = append(errs, g.record.Close(ctx))
+	}
+	if g.store != nil {
+		errs = append(errs, g.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// reload builds the policy anew and swaps it in; a policy that does not compile,
+// or that cannot be recorded, changes nothing (law 12).
+func (g *guard) reload(ctx context.Context, path string) error {
+	policy, err := loadPolicy(path)
+	if err != nil {
+		return err
+	}
+	if policy.Digest() == g.engine.Current().Digest() {
+		return nil
+	}
+	if err := g.policyLoaded(ctx, policy); err != nil {
+		return err
+	}
+	g.engine.Swap(policy)
+	return nil
+}
+
+// policyLoaded keeps the texts of a policy by its digest, and records that it is
+// the one that decides from here on.
+func (g *guard) policyLoaded(ctx context.Context, p *toolpolicy.Policy) error {
+	texts := map[string]string{}
+	for _, f := range p.Files() {
+		texts[f.Name] = string(f.Text)
+	}
+	blob, err := json.Marshal(texts)
+	if err != nil {
+		return fmt.Errorf("keep the policy: %w", err)
+	}
+	if err := g.store.PutBlob(ctx, "policy", p.Digest(), blob); err != nil {
+		return fmt.Errorf("keep the policy: %w", err)
+	}
+	if err := g.record.Put(audit.Record{Kind: audit.PolicyLoaded, At: g.now(), Policy: p.Digest()}).Wait(ctx); err != nil {
+		return fmt.Errorf("record the policy: %w", err)
+	}
+	g.log.Info("policy loaded", "digest", p.Digest())
+	return nil
+}
+
+// authenticator joins the identities of a configuration.
+func (g *guard) authenticator(cfg *Config, env *environment) (mcpproxy.Authenticator, error) {
+	c := identity.Config{Tokens: cfg.Identity.Tokens, Now: env.now}
+	if l := cfg.Identity.Local; l != nil {
+		token, created, err := identity.LocalToken(l.TokenFile)
+		if err != nil {
+			return nil, err
+		}
+		g.token = localToken{l.TokenFile, created}
+		c.Local = &identity.Local{
+			Username: identity.OSUser(), Groups: l.Groups, SHA256: token.Digest(), TrustLoopback: l.TrustLoopback,
+		}
+	}
+	return identity.New(c)
+}
+
+func recordConfig(cfg *Config, sink *store.Store, keys *keyring.Ring, env *environment, log *slog.Logger) audit.Config {
+	edge, err := os.Hostname()
+	if err != nil {
+		edge = ""
+	}
+	return audit.Config{
+		Sink: sink, Keys: keys, Chain: chainName, Edge: edge, Now: env.now,
+		MaxResult: int(cfg.Record.MaxResult),
+		Retention: audit.Retention{MaxAge: cfg.Record.Retention.Age, MaxBytes: cfg.Record.Retention.Size},
+		Notice:    func(err error) { log.Error("remove old records", "err", err) },
+	}
+}
+
+func upstreamsOf(cfg *Config) []mcpproxy.Upstream {
+	var all []mcpproxy.Upstream
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		up := mcpproxy.Upstream{
+			Name: u.Name, URL: u.URL.Reveal(), Dir: u.Cwd, Header: http.Header{},
+			Timeout: u.Limits.Timeout, Result: int(u.Limits.Result), Secrets: u.Secrets(),
+		}
+		for _, h := range u.Headers {
+			up.Header.Set(h.Name, h.Value.Reveal())
+		}
+		if u.Command != "" {
+			up.Command = []string{u.Command}
+			for _, arg := range u.Args {
+				up.Command = append(up.Command, arg.Reveal())
+			}
+			for _, e := range u.Env {
+				up.Env = append(up.Env, e.Name+"="+e.Value.Reveal())
+			}
+		}
+		all = append(all, up)
+	}
+	return all
+}
+
+func limitsOf(l Limits) mcpproxy.Limits {
+	limits := mcpproxy.DefaultLimits()
+	limits.Request, limits.Result, limits.Depth = int(l.Request), int(l.Result), l.Depth
+	limits.Timeout, limits.Idle = l.Timeout, l.Idle
+	limits.SessionsPerCaller, limits.Sessions = l.Sessions, l.SessionsTotal
+	limits.ProcessesPerCaller, limits.Processes = l.Processes, l.ProcessesTotal
+	return limits
+}
+
+func keepOf(r Record) mcpproxy.Keep {
+	detail := map[string]mcpproxy.Detail{
+		keepRedacted: mcpproxy.KeepRedacted, keepDigest: mcpproxy.KeepDigest, keepNothing: mcpproxy.KeepNone,
+	}
+	durability := map[string]mcpproxy.Durability{
+		durabilityStrict: mcpproxy.Strict, durabilityOverlapped: mcpproxy.Overlapped, durabilityRelaxed: mcpproxy.Relaxed,
+	}
+	return mcpproxy.Keep{Args: detail[r.Arguments], Results: detail[r.Results], Durability: durability[r.Durability]}
+}
+
+// judge is a policy engine as the proxy sees it.
+type judge struct{ engine *toolpolicy.Engine }
+
+func (j judge) Current() mcpproxy.Snapshot { return snapshot{j.engine.Current()} }
+
+// snapshot is a policy as the proxy sees it.
+type snapshot struct{ *toolpolicy.Policy }
+
+func (s snapshot) Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name string) bool {
+	return s.Policy.Visible(c, kind, upstream, name) == toolpolicy.Listed
+}
+
+func (s snapshot) Redactions(c toolcall.Caller, upstream, tool string) []string {
+	return s.RedactionsFor(c, upstream, tool)
+}
+
+// archive is the store as the proxy sees it.
+type archive struct{ *store.Store }
+
+func (a archive) KeepCatalogue(ctx context.Context, digest string, definitions []byte) error {
+	return a.PutBlob(ctx, "catalogue", digest, definitions)
+}
+
+// endpoints are the addresses that agents are pointed at.
+func endpoints(cfg *Config, base string) string {
+	if len(cfg.Upstreams) == 1 {
+		return base + "/mcp"
+	}
+	var all []string
+	for _, u := range cfg.Upstreams {
+		all = append(all, base+"/mcp/"+u.Name)
+	}
+	return strings.Join(all, " ")
+}

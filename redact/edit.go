@@ -1,0 +1,136 @@
+package redact
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// edit replaces a stretch of a text. Edits of one text stand in ascending order
+// and do not overlap. There can be very many, so an edit holds no pointers.
+type edit struct {
+	start, end int32
+	mask       mask
+	depth      uint8 // how many times the replacement is escaped
+	ref        int32 // of maskName: the number; of maskBlob: index into run.blobs
+}
+
+// mask is what stands for a removed value.
+type mask uint8
+
+const (
+	maskString mask = iota // a whole string
+	maskNumber
+	maskBool
+	maskText // a part of a string or of a member name
+	maskName // the same with a number, where names must stay distinct
+	maskBlob // a string that was made for this place
+)
+
+// maskWord is what people see in place of text.
+const maskWord = "[redacted]"
+
+var maskTexts = [...]string{`"` + maskWord + `"`, "0", "false", maskWord}
+
+// maskOf is the mask for a value that starts with c.
+func maskOf(c byte) mask {
+	switch c {
+	case '"':
+		return maskString
+	case 't', 'f':
+		return maskBool
+	}
+	return maskNumber
+}
+
+// replacement is the text of an edit.
+func (u *run) replacement(e edit) string {
+	switch e.mask {
+	case maskName:
+		return "[redacted " + strconv.Itoa(int(e.ref)) + "]"
+	case maskBlob:
+		return escaped(u.blobs[e.ref], e.depth)
+	}
+	return escaped(maskTexts[e.mask], e.depth)
+}
+
+// escaped makes s, so many times, the inside of a JSON string. Only our own
+// replacements come here, and they hold no control characters.
+func escaped(s string, depth uint8) string {
+	if depth == 0 || !strings.ContainsAny(s, `"\`) {
+		return s
+	}
+	s = strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(s)
+	return escaped(s, depth-1)
+}
+
+// apply makes the edits.
+func (u *run) apply(text string, edits []edit) string {
+	grow := len(text)
+	for _, e := range edits {
+		grow += max(0, len(maskWord)+4-int(e.end-e.start))
+	}
+	var out strings.Builder
+	out.Grow(grow)
+	at := int32(0)
+	var last edit // the last replacement, kept because most are alike
+	var with string
+	for _, e := range edits {
+		if with == "" || e.mask != last.mask || e.depth != last.depth || e.ref != last.ref {
+			with = u.replacement(e)
+			last = e
+		}
+		out.WriteString(text[at:e.start])
+		out.WriteString(with)
+		at = e.end
+	}
+	out.WriteString(text[at:])
+	return out.String()
+}
+
+// lift turns edits of a decoded string into edits of its raw form, the inside of
+// a JSON string that starts at base of some text, and appends them to dst. What
+// no edit touches keeps its spelling.
+func lift(dst []edit, raw string, base int, edits []edit) []edit {
+	m := newMapper(raw)
+	for _, e := range edits {
+		e.start = int32(base + m.to(int(e.start)))
+		e.end = int32(base + m.to(int(e.end)))
+		e.depth++
+		dst = append(dst, e)
+	}
+	return dst
+}
+
+// mapper goes through a raw string and its decoded form side by side.
+type mapper struct {
+	raw     string
+	at      int // in raw
+	decoded int // how many decoded bytes stand before it
+	slash   int // the next backslash at or behind at; before it: not looked for
+}
+
+func newMapper(raw string) mapper { return mapper{raw: raw, slash: -1} }
+
+// to returns where in raw the given number of decoded bytes ends. Positions must
+// be asked for in ascending order. Inside the bytes of one escape there is no
+// such place: the answer is behind the escape.
+func (m *mapper) to(decoded int) int {
+	for m.decoded < decoded {
+		if m.slash < m.at {
+			m.slash = len(m.raw)
+			if n := strings.IndexByte(m.raw[m.at:], '\\'); n >= 0 {
+				m.slash = m.at + n
+			}
+		}
+		plain := min(m.slash-m.at, decoded-m.decoded)
+		m.at += plain
+		m.decoded += plain
+		if m.decoded < decoded {
+			n, r := escapeAt(m.raw, m.at)
+			m.at += n
+			m.decoded += utf8.RuneLen(r)
+		}
+	}
+	return m.at
+}

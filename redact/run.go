@@ -1,0 +1,228 @@
+package redact
+
+import (
+	"cmp"
+	"slices"
+
+	"mcpguard/toolcall"
+)
+
+// surface is where a value stood, for findings.
+type surface uint8
+
+const (
+	onRoot surface = iota
+	onText
+	onBlob
+	aCopy
+	surfaces
+)
+
+var surfaceNames = [surfaces]string{"root", "text", "blob", "copy"}
+
+// run is the state of one Redact. It is used once, and nothing of it is kept:
+// it holds what was removed.
+type run struct {
+	arena
+	root     int32 // the frame in which all paths start
+	texts    []text
+	blobs    []string // re-encoded, as JSON strings
+	secrets  []secret
+	needles  *needles
+	found    []bool          // by rule: it led to a value
+	counts   [][surfaces]int // by rule
+	withheld *Withheld       // the first reason
+}
+
+func newRun(r *Redactor) *run {
+	u := &run{
+		arena: arena{
+			Redactor: r,
+			sets:     make([]state, 0, 8*len(r.nodes)),
+			frames:   append(make([]frame, 0, 16), frame{}),
+		},
+		found:  make([]bool, len(r.rules)),
+		counts: make([][surfaces]int, len(r.rules)),
+	}
+	u.sets = append(u.sets, r.start...)
+	u.root = u.frame(0)
+	return u
+}
+
+// refuse keeps the first reason to withhold. rule is nobody when no path is to
+// be named.
+func (u *run) refuse(rule int, reason string) {
+	if u.withheld != nil {
+		return
+	}
+	u.withheld = &Withheld{Reason: reason}
+	if rule != nobody {
+		u.withheld.Profile, u.withheld.Path = u.rules[rule].profile, u.rules[rule].path
+	}
+}
+
+func (u *run) redact(doc toolcall.JSON, s Surface) (toolcall.JSON, []Finding, error) {
+	marks, ok := marksOf(doc, s)
+	if !ok {
+		u.refuse(nobody, "its surface names a value that stands outside it")
+	}
+	top := &layer{text: doc.Text()}
+	if ok && !doc.IsZero() {
+		u.walk(top, marks)
+	}
+	for i, r := range u.rules {
+		if r.required && !u.found[i] {
+			u.refuse(i, "a required value is missing")
+		}
+	}
+	if u.withheld != nil {
+		return toolcall.JSON{}, nil, u.withheld
+	}
+	if len(u.secrets) > 0 {
+		u.needles = newNeedles(u.secrets, searchBudget(doc.Len()))
+	}
+	edits := u.edits(top)
+	if u.needles != nil && u.needles.exhausted() {
+		u.refuse(nobody, "it repeats itself too much to be searched for removed values")
+	}
+	if u.withheld != nil {
+		return toolcall.JSON{}, nil, u.withheld
+	}
+	if len(edits) == 0 {
+		return doc, u.findings(), nil
+	}
+	out, reason := prove(u.apply(doc.Text(), edits))
+	if reason != "" {
+		return toolcall.JSON{}, nil, &Withheld{Reason: reason}
+	}
+	return out, u.findings(), nil
+}
+
+// searchBudget is how many bytes may be compared in the search for copies in a
+// document of that many bytes. Documents of people and programs need a fraction.
+func searchBudget(size int) int { return 1<<20 + 64*size }
+
+// prove scans what was written. It refuses only what a removed value in a member
+// name can bring about: two names that are equal now.
+func prove(text string) (toolcall.JSON, string) {
+	out, err := toolcall.Parse(text, toolcall.Limits{Bytes: len(text), Depth: len(text)})
+	if err != nil {
+		return toolcall.JSON{}, "masking makes it unreadable: " + err.Error()
+	}
+	return out, ""
+}
+
+// marksOf lists the surface in the order of the document.
+func marksOf(doc toolcall.JSON, s Surface) ([]mark, bool) {
+	marks := make([]mark, 0, len(s.Roots)+len(s.Texts)+len(s.Blobs))
+	whole := true
+	add := func(j toolcall.JSON, kind, ofString markKind) {
+		if j.IsZero() {
+			return
+		}
+		start, end, ok := j.SpanIn(doc)
+		whole = whole && ok
+		if j.Type() == toolcall.StringType {
+			kind = ofString
+		}
+		marks = append(marks, mark{start, end, kind})
+	}
+	for _, j := range s.Roots {
+		add(j, rootMark, textMark)
+	}
+	for _, j := range s.Texts {
+		add(j, rootMark, textMark)
+	}
+	for _, b := range s.Blobs {
+		switch {
+		case b.MIME == "":
+			add(b.Data, rootMark, bytesMark)
+		case b.textual():
+			add(b.Data, rootMark, blobMark)
+		}
+	}
+	slices.SortFunc(marks, func(a, b mark) int {
+		return cmp.Or(a.start-b.start, int(a.kind)-int(b.kind))
+	})
+	return slices.Compact(marks), whole
+}
+
+// edits returns what is to be changed in a layer that was walked.
+func (u *run) edits(l *layer) []edit {
+	edits := make([]edit, 0, len(l.items))
+	renamed := int32(0)
+	for _, it := range l.items {
+		start, end := int(it.start), int(it.end)
+		switch it.kind {
+		case masked:
+			edits = append(edits, edit{it.start, it.end, maskOf(l.text[start]), 0, 0})
+		case innerText:
+			edits = u.innerEdits(edits, &u.texts[it.ref], l.text, start, end)
+		case anyString:
+			if u.needles != nil {
+				edits = u.stringEdits(edits, l.text[start+1:end-1], start+1, l.depth+1)
+			}
+		case anyNumber:
+			if u.needles != nil {
+				if hits := u.needles.find(l.text[start:end]); len(hits) > 0 {
+					u.copies(hits)
+					edits = append(edits, edit{it.start, it.end, maskNumber, 0, 0})
+				}
+			}
+		case anyName:
+			if u.needles != nil {
+				edits = u.nameEdits(edits, l.text[start+1:end-1], start+1, &renamed)
+			}
+		}
+	}
+	if renamed > 0 && l.depth > 0 {
+		if _, reason := prove(u.apply(l.text, edits)); reason != "" {
+			u.refuse(nobody, reason)
+		}
+	}
+	return edits
+}
+
+// nameEdits masks removed values in a member name. The masks are numbered, so
+// that the names of an object stay distinct.
+func (u *run) nameEdits(edits []edit, raw string, base int, renamed *int32) []edit {
+	hits := u.loose(unescape(raw), maxDepth)
+	if len(hits) == 0 {
+		return edits
+	}
+	u.copies(hits)
+	*renamed++
+	masks := masksOf(hits)
+	if *renamed > 1 {
+		masks[0].mask, masks[0].ref = maskName, *renamed
+	}
+	return lift(edits, raw, base, masks)
+}
+
+// copies counts hits of the search.
+func (u *run) copies(hits []hit) {
+	for _, h := range hits {
+		u.counts[h.rule][aCopy]++
+	}
+}
+
+func masksOf(hits []hit) []edit {
+	edits := make([]edit, len(hits))
+	for i, h := range hits {
+		edits[i] = edit{int32(h.start), int32(h.end), maskText, 0, 0}
+	}
+	return edits
+}
+
+// findings lists what was masked, in the order of the rules.
+func (u *run) findings() []Finding {
+	var list []Finding
+	for i, r := range u.rules {
+		for where, n := range u.counts[i] {
+			if n > 0 {
+				list = append(list, Finding{r.profile, r.path, surfaceNames[where], n})
+			}
+		}
+	}
+	return list
+}

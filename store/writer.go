@@ -1,0 +1,253 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mcpguard/audit"
+	"mcpguard/toolcall"
+)
+
+// writer is the one connection that writes. database/sql's transactions would
+// prepare the statements again in each, so it makes its own.
+type writer struct {
+	path       string
+	file       os.FileInfo // what was at path when it was opened
+	restartLog atomic.Bool
+
+	mu    sync.Mutex // one transaction at a time
+	conn  *sql.Conn
+	one   *sql.Stmt // inserts a record
+	many  *sql.Stmt // inserts rowsAtOnce records
+	args  []any
+	known known
+}
+
+// known is what need not be looked up. It is forgotten with every transaction
+// that fails.
+type known struct {
+	chains   map[string]int64
+	sessions map[toolcall.ID]int64
+	seen     map[audit.Ref]time.Time // when identities.seen was set
+}
+
+// maxKnown bounds each of the maps of known.
+const maxKnown = 1 << 16
+
+// seenFor is how far identities.seen may lag behind.
+const seenFor = 24 * time.Hour
+
+func newKnown() known {
+	return known{map[string]int64{}, map[toolcall.ID]int64{}, map[audit.Ref]time.Time{}}
+}
+
+// rowsAtOnce is how many records one statement inserts.
+const rowsAtOnce = 16
+
+const (
+	insertRecord = "INSERT INTO records (id, session, call, at, kind, effect, outcome, who, body, hash) VALUES "
+	recordRow    = "(?,?,?,?,?,?,?,?,?,?)"
+)
+
+func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err error) {
+	w := &writer{path: path, conn: conn, known: newKnown()}
+	if w.file, err = os.Lstat(path); err != nil {
+		return nil, err
+	}
+	if w.one, err = conn.PrepareContext(ctx, insertRecord+recordRow); err != nil {
+		return nil, err
+	}
+	w.many, err = conn.PrepareContext(ctx, insertRecord+recordRow+strings.Repeat(","+recordRow, rowsAtOnce-1))
+	return w, err
+}
+
+func (w *writer) close() error {
+	return errors.Join(w.one.Close(), w.many.Close(), w.conn.Close())
+}
+
+// transact runs do in a transaction that is durable when transact returns nil.
+func (w *writer) transact(ctx context.Context, do func(context.Context) error) error {
+	// A transaction is short, and bounded by busyWait; a context that can end
+	// costs the driver a goroutine a statement.
+	ctx = context.WithoutCancel(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.inPlace(); err != nil {
+		return err
+	}
+	if w.restartLog.Swap(false) {
+		if _, err := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(RESTART)"); err != nil {
+			return fmt.Errorf("restart the write-ahead log: %w", err)
+		}
+	}
+	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return classify(err)
+	}
+	err := do(ctx)
+	if err == nil {
+		_, err = w.conn.ExecContext(ctx, "COMMIT")
+	}
+	if err == nil {
+		return nil
+	}
+	w.known = newKnown()
+	return errors.Join(classify(err), w.rollBack(ctx))
+}
+
+// rollBack ends a transaction, if SQLite has not done so itself.
+func (w *writer) rollBack(ctx context.Context) error {
+	_, err := w.conn.ExecContext(ctx, "ROLLBACK")
+	if err != nil && strings.Contains(err.Error(), "no transaction is active") {
+		return nil
+	}
+	return err
+}
+
+// inPlace refuses to write into a file that was removed or replaced: SQLite
+// would go on writing to it, and nobody could read that again.
+func (w *writer) inPlace() error {
+	now, err := os.Lstat(w.path)
+	if err != nil {
+		return fmt.Errorf("the store is gone: %w", err)
+	}
+	if !os.SameFile(w.file, now) {
+		return fmt.Errorf("another file is in the place of %s", w.path)
+	}
+	return nil
+}
+
+// seqBits is how many low bits of a record's id are its sequence number; above
+// them is its chain.
+const seqBits = 40
+
+func recordID(chain int64, seq uint64) int64 { return chain<<seqBits | int64(seq) }
+
+func (w *writer) append(ctx context.Context, es []audit.Entry) error {
+	for rest := es; len(rest) > 0; {
+		n, insert := 1, w.one
+		if len(rest) >= rowsAtOnce {
+			n, insert = rowsAtOnce, w.many
+		}
+		w.args = w.args[:0]
+		for i := range rest[:n] {
+			if err := w.record(ctx, &rest[i]); err != nil {
+				return err
+			}
+		}
+		if _, err := insert.ExecContext(ctx, w.args...); err != nil {
+			return fmt.Errorf("insert records: %w", err)
+		}
+		rest = rest[n:]
+	}
+	clear(w.args)
+	return nil
+}
+
+// record keeps what stands beside e and appends e itself to args.
+func (w *writer) record(ctx context.Context, e *audit.Entry) error {
+	if e.Seq == 0 || e.Seq >= 1<<seqBits {
+		return fmt.Errorf("entry %d of chain %s: no such sequence number", e.Seq, e.Chain)
+	}
+	chain, err := w.chain(ctx, e.Chain)
+	if err != nil {
+		return err
+	}
+	if err := w.identity(ctx, e); err != nil {
+		return err
+	}
+	session, err := w.session(ctx, e)
+	if err != nil {
+		return err
+	}
+	id := recordID(chain, e.Seq)
+	for _, b := range e.Blobs {
+		if err := w.blob(ctx, chain, id, b); err != nil {
+			return err
+		}
+	}
+	w.args = append(w.args, id, session, orNull(e.Call), e.At.UnixNano(), int64(e.Kind), int64(e.Effect), int64(e.Outcome),
+		orNull(e.Who), string(e.Body), e.Hash[:])
+	return nil
+}
+
+// orNull is the bytes of an id, or NULL for the zero one.
+func orNull[T ~[16]byte](id T) any {
+	if id == (T{}) {
+		return nil
+	}
+	b := [16]byte(id)
+	return b[:]
+}
+
+func (w *writer) chain(ctx context.Context, name string) (int64, error) {
+	if id, ok := w.known.chains[name]; ok {
+		return id, nil
+	}
+	const q = "INSERT INTO chains (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
+	var id int64
+	if err := w.conn.QueryRowContext(ctx, q, name).Scan(&id); err != nil {
+		return 0, fmt.Errorf("number chain %s: %w", name, err)
+	}
+	w.known.chains[name] = id
+	return id, nil
+}
+
+func (w *writer) session(ctx context.Context, e *audit.Entry) (int64, error) {
+	if e.Session.IsZero() {
+		return 0, nil
+	}
+	if id, ok := w.known.sessions[e.Session]; ok {
+		return id, nil
+	}
+	const q = `INSERT INTO sessions (uuid, who, upstream, client) VALUES (?,?,?,?)
+		ON CONFLICT (uuid) DO UPDATE SET uuid = uuid RETURNING id`
+	var id int64
+	err := w.conn.QueryRowContext(ctx, q, e.Session[:], orNull(e.Who), e.Upstream, e.Client).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("number session: %w", err)
+	}
+	if len(w.known.sessions) >= maxKnown {
+		clear(w.known.sessions)
+	}
+	w.known.sessions[e.Session] = id
+	return id, nil
+}
+
+func (w *writer) identity(ctx context.Context, e *audit.Entry) error {
+	if e.Who.IsZero() || e.Identity.IsZero() || e.At.Sub(w.known.seen[e.Who]) < seenFor {
+		return nil
+	}
+	i := e.Identity
+	act, err := json.Marshal(i.Act)
+	if err != nil {
+		return err
+	}
+	const q = `INSERT INTO identities (ref, person, subject, issuer, client, act, seen) VALUES (?,?,?,?,?,?,?)
+		ON CONFLICT (ref) DO UPDATE SET seen = max(seen, excluded.seen)`
+	_, err = w.conn.ExecContext(ctx, q, e.Who[:], i.Person, i.Subject, i.Issuer, i.Client, string(act), e.At.UnixNano())
+	if err != nil {
+		return fmt.Errorf("keep identity: %w", err)
+	}
+	if len(w.known.seen) >= maxKnown {
+		clear(w.known.seen)
+	}
+	w.known.seen[e.Who] = e.At
+	return nil
+}
+
+func (w *writer) blob(ctx context.Context, chain, record int64, b audit.Blob) error {
+	const q = `INSERT INTO blobs (digest, chain, kind, record, data) VALUES (?,?,?,?,?)
+		ON CONFLICT (digest, chain) DO UPDATE SET record = max(record, excluded.record)`
+	if _, err := w.conn.ExecContext(ctx, q, b.Digest, chain, b.Kind, record, b.Data); err != nil {
+		return fmt.Errorf("keep a %s: %w", b.Kind, err)
+	}
+	return nil
+}

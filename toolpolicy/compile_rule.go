@@ -1,0 +1,242 @@
+package toolpolicy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"mcpguard/toolcall"
+)
+
+// defaultWithin is how long a question waits, in seconds, where the rule does
+// not say.
+const defaultWithin = 10 * 60
+
+// maxWithin bounds it: nobody remembers what was asked a month ago.
+const maxWithin = 30 * 24 * 3600
+
+func (c *compiler) compileRules(role string, number int, v verb, n *yaml.Node) {
+	name := [...]string{"deny", "approve", "allow"}[v]
+	for i, e := range c.elements(n, name) {
+		r := rule{
+			id:   fmt.Sprintf("%s/%s/%d", role, name, i+1),
+			role: number, verb: v, file: c.name, line: e.Line,
+		}
+		switch {
+		case e.Kind == yaml.AliasNode:
+			continue
+		case e.Kind == yaml.ScalarNode && v == approves:
+			c.fail(e, "{tool: "+e.Value+", by: [...]}", "an approve rule must say who answers: by")
+		case e.Kind == yaml.ScalarNode:
+			r.selector, _ = c.selectorText(e, "a rule")
+			r.selector.kind = toolcall.Tool
+		default:
+			c.compileRule(&r, role, e)
+		}
+		if v == denies && r.because == "" {
+			r.because = "forbidden by " + r.id
+		}
+		c.rules = append(c.rules, r)
+	}
+}
+
+// compileRule reads a rule that is a mapping.
+func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
+	ask := &toolcall.Ask{Within: defaultWithin}
+	var selected, extra, hide *yaml.Node
+	for key, value := range c.members(n, "a rule") {
+		switch key.Value {
+		case "tool", "resource", "prompt", "request", "method":
+			if selected != nil {
+				c.fail(key, "write two rules", "a rule has one selector, and this one has %s already", selected.Value)
+				continue
+			}
+			selected = key
+			r.selector = c.compileSelector(key, value)
+		case "id":
+			if id, ok := c.text(value, "id"); ok && c.checkName(value, "rule", id) && c.define(value, "rule", role+"/"+id) {
+				r.id = role + "/" + id
+			}
+		case "because":
+			r.because, _ = c.text(value, "because")
+		case "args":
+			r.args = c.compileArgs(value)
+		case "observe":
+			r.observe, _ = c.flag(value, "observe")
+		case "extra":
+			extra = key
+			if s, ok := c.text(value, "extra"); ok && s != "allow" {
+				c.fail(value, "extra: allow", "extra can only be allow")
+			}
+			r.extra = true
+		default:
+			c.compileVerbKey(r, ask, key, value, &hide)
+		}
+	}
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	c.checkRule(r, n, selected, extra, hide)
+	if r.verb == approves {
+		if ask.By == nil {
+			c.fail(n, "by: [...]", "an approve rule must say who answers: by")
+		}
+		ask.Rule = r.id
+		r.asks = []*toolcall.Ask{ask}
+	}
+}
+
+// compileVerbKey reads the keys that only some verbs take.
+func (c *compiler) compileVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.Node, hide **yaml.Node) {
+	takes := map[string][]verb{
+		"hide": {denies}, "reads": {allows}, "redact": {allows, approves},
+		"by": {approves}, "within": {approves}, "show": {approves},
+	}[key.Value]
+	if takes == nil {
+		c.unknown(key, "a rule", "tool", "resource", "prompt", "request", "method", "id", "args", "extra",
+			"because", "observe", "redact", "reads", "hide", "by", "within", "show")
+		return
+	}
+	for _, v := range takes {
+		if v == r.verb {
+			c.setVerbKey(r, ask, key, value)
+			if key.Value == "hide" {
+				*hide = key
+			}
+			return
+		}
+	}
+	c.fail(key, "", "%s has no meaning in this kind of rule: it belongs to %s", key.Value,
+		[...]string{"deny", "approve", "allow"}[takes[0]])
+}
+
+func (c *compiler) setVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.Node) {
+	switch key.Value {
+	case "hide":
+		hidden, ok := c.flag(value, "hide")
+		r.shown = ok && !hidden
+	case "reads":
+		r.reads, _ = c.flag(value, "reads")
+	case "redact":
+		r.redact = c.profileSet(value)
+	case "by":
+		ask.By = c.texts(value, "by")
+	case "within":
+		ask.Within = c.seconds(value)
+	case "show":
+		for _, e := range c.elements(value, "show") {
+			text, ok := c.text(e, "an entry of show")
+			if !ok {
+				continue
+			}
+			if p, ok := c.argumentPath(e, text); ok {
+				ask.Show = append(ask.Show, p)
+			}
+		}
+	}
+}
+
+// checkRule notes what is wrong with the keys of a rule taken together.
+func (c *compiler) checkRule(r *rule, n, selected, extra, hide *yaml.Node) {
+	switch {
+	case selected == nil:
+		c.fail(n, "tool: upstream/name", "the rule does not say what it is about: tool, resource, prompt, request or method")
+	case len(r.args) > 0 && r.selector.kind != toolcall.Tool:
+		c.fail(selected, "", "this version judges arguments of tools only")
+	}
+	switch {
+	case extra == nil:
+	case r.verb == denies:
+		c.fail(extra, "", "extra has no meaning in a deny rule: undeclared arguments never keep it from matching")
+	case len(r.args) == 0:
+		c.fail(extra, "", "extra has no meaning without args: such a rule matches any arguments")
+	}
+	if hide != nil && len(r.args) > 0 {
+		c.fail(hide, "", "hide has no meaning with args: such a rule never hides")
+	}
+}
+
+// seconds reads a time like 30s, 15m, 2h or 7d.
+func (c *compiler) seconds(n *yaml.Node) int64 {
+	s, ok := c.text(n, "within")
+	if !ok {
+		return 0
+	}
+	units := map[byte]int64{'s': 1, 'm': 60, 'h': 3600, 'd': 24 * 3600}
+	count, err := strconv.ParseInt(s[:len(s)-1], 10, 32)
+	unit := units[s[len(s)-1]]
+	if err != nil || unit == 0 || count <= 0 || count*unit > maxWithin {
+		c.fail(n, "15m", "within must be a time of at most 30 days, like 30s, 15m, 2h or 7d")
+		return 0
+	}
+	return count * unit
+}
+
+// requestKinds are what a server may ask of a client.
+var requestKinds = [...]string{"sampling", "elicitation", "roots"}
+
+func (c *compiler) compileSelector(key, value *yaml.Node) selector {
+	s, ok := c.selectorText(value, key.Value)
+	switch key.Value {
+	case "tool":
+		s.kind = toolcall.Tool
+	case "resource":
+		s.kind = toolcall.Resource
+	case "prompt":
+		s.kind = toolcall.Prompt
+	case "request":
+		s.kind = toolcall.Request
+		if ok && !anyMatch(s.name, requestKinds[:]) {
+			c.fail(value, nearest(s.name.text, requestKinds[:]), "a request is sampling, elicitation or roots, not %q", s.name.text)
+		}
+	case "method":
+		s.kind = toolcall.Method
+	}
+	return s
+}
+
+func anyMatch(w wild, names []string) bool {
+	for _, name := range names {
+		if w.match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// selectorText reads "upstream/name", split at the first slash.
+func (c *compiler) selectorText(n *yaml.Node, what string) (selector, bool) {
+	text, ok := c.text(n, what)
+	if !ok {
+		return selector{}, false
+	}
+	upstream, name, found := strings.Cut(text, "/")
+	switch {
+	case !found:
+		c.fail(n, "upstream/"+text, "%s must be written upstream/name, and %q has no slash", what, text)
+		return selector{}, false
+	case upstream == "" || name == "":
+		c.fail(n, "*/"+name, "%s must be written upstream/name, and a part of %q is empty", what, text)
+		return selector{}, false
+	case strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7F }):
+		c.fail(n, "", "%s holds a control character", what)
+		return selector{}, false
+	}
+	return selector{text: text, upstream: compileWild(upstream), name: compileWild(name)}, true
+}
+
+// argumentPath compiles a path that names one position in the arguments.
+func (c *compiler) argumentPath(n *yaml.Node, text string) (toolcall.Path, bool) {
+	p, err := toolcall.CompilePath(text)
+	switch {
+	case err != nil:
+		c.fail(n, "", "%v", err)
+		return p, false
+	case !p.Single():
+		c.fail(n, "", "the path %q names many positions; conditions on each or any of them are not supported by this version", text)
+		return p, false
+	}
+	return p, true
+}

@@ -1,0 +1,282 @@
+package toolpolicy
+
+import "mcpguard/toolcall"
+
+// view is a call with what is found out about it once for all rules. It lives
+// on the stack of one evaluation.
+type view struct {
+	call       *toolcall.Call
+	undeclared answer
+	plain      answer
+}
+
+// answer is a yes or no that was not asked for yet while it is zero.
+type answer uint8
+
+const (
+	notAsked answer = iota
+	no
+	yes
+)
+
+func answerOf(b bool) answer {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// hasUndeclared reports whether the call gives an argument that its tool does
+// not declare. A tool whose schema is not known declares nothing, and not even
+// an empty call can be checked against it.
+func (v *view) hasUndeclared() bool {
+	if v.undeclared == notAsked {
+		found := v.call.Def == nil
+		for m := v.call.Args.Members(); !found && m.Next(); {
+			found = !v.call.Def.Declares(m.Name())
+		}
+		v.undeclared = answerOf(found)
+	}
+	return v.undeclared == yes
+}
+
+func (v *view) plainURI() bool {
+	if v.plain == notAsked {
+		v.plain = answerOf(plainURI(v.call.Name, false))
+	}
+	return v.plain == yes
+}
+
+// find goes to an argument. Absent are also arguments of a call without any;
+// a name beside the wanted one that folds with it makes both unknown, because
+// nobody knows which of them the tool will read.
+func (v *view) find(path toolcall.Path) finding {
+	at := v.call.Args
+	for _, step := range path.Steps() {
+		var next toolcall.JSON
+		switch at.Type() {
+		case toolcall.NoType: // a call without arguments
+		case toolcall.ObjectType:
+			for m := at.Members(); m.Next(); {
+				if m.NameIs(step.Name) {
+					next = m.Value()
+				} else if toolcall.SameFolded(m.Name(), step.Name) {
+					return finding{how: variant}
+				}
+			}
+		case toolcall.ArrayType:
+			if step.Index < 0 {
+				return finding{how: blocked}
+			}
+			next = element(at, step.Index)
+		default:
+			return finding{how: blocked}
+		}
+		if next.IsZero() {
+			return v.missing(path)
+		}
+		at = next
+	}
+	return finding{given: at, how: holds}
+}
+
+func (v *view) missing(path toolcall.Path) finding {
+	if v.call.Def == nil {
+		return finding{how: undefined}
+	}
+	return finding{fallback: v.call.Def.Default(path), how: absent}
+}
+
+func element(list toolcall.JSON, index int) toolcall.JSON {
+	for e := list.Elements(); e.Next(); index-- {
+		if index == 0 {
+			return e.Value()
+		}
+	}
+	return toolcall.JSON{}
+}
+
+// verdict is whether the rule matches. Conditions are all asked for together;
+// of an unknown one the stricter answer is taken later, by the verb.
+func (r *rule) verdict(v *view) toolcall.Verdict {
+	out := r.selector.judge(v)
+	for i := range r.args {
+		if out == toolcall.VerdictFalse {
+			return out
+		}
+		a := &r.args[i]
+		found := v.find(a.path)
+		for j := range a.tests {
+			out = and(out, a.tests[j].outcome(found).verdict())
+		}
+	}
+	if out == toolcall.VerdictTrue && r.refusesExtras(v) {
+		return toolcall.VerdictUnknown
+	}
+	return out
+}
+
+// refusesExtras reports whether arguments that nobody judged keep the rule from
+// matching. They never keep a deny from matching: else one would switch it off
+// by adding an argument.
+func (r *rule) refusesExtras(v *view) bool {
+	if r.verb == denies || len(r.args) == 0 {
+		return false
+	}
+	return v.call.Def == nil || !r.extra && v.hasUndeclared()
+}
+
+// Evaluate decides about a call. It is pure, and does not allocate for an
+// allowed call or one that a deny rule refuses; the words of a denial by
+// default, several questions at once, and observed rules that would have
+// decided otherwise do.
+//
+// Rules of all the caller's roles count alike: deny over approve over allow,
+// and nothing matching denies. An unknown condition gets the stricter of the
+// answers that it could lead to: an unknown deny denies, an unknown approve
+// asks where the call would otherwise be allowed, an unknown allow allows
+// nothing.
+func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision {
+	if p == nil {
+		return toolcall.Decision{Reason: "there is no policy, so everything is denied"}
+	}
+	v := view{call: c}
+	set := p.roles.of(&c.Caller)
+	t := tally{deny: none, approve: none, doubtful: none, allow: none, reads: true}
+	observed := false
+	about := p.index.about(c.Kind, c.Upstream, c.Name)
+	for i, ok := about.next(); ok; i, ok = about.next() {
+		r := &p.rules[i]
+		if !set.has(r.role) {
+			continue
+		}
+		verdict := r.verdict(&v)
+		if r.observe {
+			observed = observed || verdict != toolcall.VerdictFalse
+			continue
+		}
+		t.add(i, r, verdict)
+	}
+	d := toolcall.Decision{Effect: t.effect(), Policy: p.digest}
+	named := none
+	switch d.Effect {
+	case toolcall.Deny:
+		named = t.deny
+	case toolcall.Approve:
+		named = t.firstAsking()
+		d.Asks = p.asks(&t, named, set, &v)
+	case toolcall.Allow:
+		named = t.allow
+		d.Reads = t.reads
+	}
+	redact := p.redactionsOf(set, c.Kind, c.Upstream, c.Name)
+	if d.Effect == toolcall.Deny {
+		redact = redact.union(t.considered) // arguments that are kept in the record
+	} else {
+		redact = redact.union(t.redact)
+	}
+	d.Redact = p.profiles.names(redact)
+	if named != none {
+		r := &p.rules[named]
+		d.Rule, d.File, d.Line, d.Reason = r.id, r.file, r.line, r.because
+	} else {
+		d.Miss, d.Reason = p.closestMiss(set, &v)
+	}
+	if observed {
+		d.Shadow = p.shadow(t, set, &v)
+	}
+	return d
+}
+
+const none = -1
+
+// tally is what the rules came to: of each outcome the first rule in the file.
+type tally struct {
+	deny       int // true or unknown
+	approve    int // true
+	doubtful   int // an approve that is unknown
+	allow      int // true
+	asking     int // approve rules that are true or unknown
+	reads      bool
+	redact     bits // of matching rules
+	considered bits // of all rules about the call
+}
+
+func (t *tally) add(i int, r *rule, verdict toolcall.Verdict) {
+	t.considered = t.considered.union(r.redact)
+	if verdict == toolcall.VerdictFalse || r.verb == allows && verdict != toolcall.VerdictTrue {
+		return
+	}
+	t.redact = t.redact.union(r.redact)
+	slot := &t.allow
+	switch {
+	case r.verb == denies:
+		slot = &t.deny
+	case r.verb == approves && verdict == toolcall.VerdictTrue:
+		slot = &t.approve
+		t.asking++
+	case r.verb == approves:
+		slot = &t.doubtful
+		t.asking++
+	default:
+		t.reads = t.reads && r.reads
+	}
+	if *slot == none {
+		*slot = i
+	}
+}
+
+func (t *tally) effect() toolcall.Effect {
+	switch {
+	case t.deny != none:
+		return toolcall.Deny
+	case t.approve != none, t.doubtful != none && t.allow != none:
+		return toolcall.Approve
+	case t.allow != none:
+		return toolcall.Allow
+	}
+	return toolcall.Deny
+}
+
+// firstAsking is the first approve rule in the file that matches or might.
+func (t *tally) firstAsking() int {
+	if t.approve == none || t.doubtful != none && t.doubtful < t.approve {
+		return t.doubtful
+	}
+	return t.approve
+}
+
+// asks are the questions of all approve rules that match or might.
+func (p *Policy) asks(t *tally, first int, set bits, v *view) []*toolcall.Ask {
+	if t.asking == 1 {
+		return p.rules[first].asks
+	}
+	asks := make([]*toolcall.Ask, 0, t.asking)
+	about := p.index.about(v.call.Kind, v.call.Upstream, v.call.Name)
+	for i, ok := about.next(); ok; i, ok = about.next() {
+		r := &p.rules[i]
+		if set.has(r.role) && r.verb == approves && !r.observe && r.verdict(v) != toolcall.VerdictFalse {
+			asks = append(asks, r.asks...)
+		}
+	}
+	return asks
+}
+
+// shadow names the observed rules that, each put in force alone beside the
+// rules that t was counted from, would have changed the effect.
+func (p *Policy) shadow(t tally, set bits, v *view) []string {
+	var ids []string
+	about := p.index.about(v.call.Kind, v.call.Upstream, v.call.Name)
+	for i, ok := about.next(); ok; i, ok = about.next() {
+		r := &p.rules[i]
+		if !r.observe || !set.has(r.role) {
+			continue
+		}
+		enforced := t
+		enforced.add(i, r, r.verdict(v))
+		if enforced.effect() != t.effect() {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}

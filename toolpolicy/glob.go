@@ -1,0 +1,140 @@
+package toolpolicy
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// glob is a path pattern: * stands for any characters but "/", ? for one such
+// character, and ** as a whole segment for any number of segments, none
+// included. Everything else stands for itself.
+type glob struct {
+	text     string
+	segments []string
+}
+
+// compileGlob refuses what other globs give a meaning to and this one does
+// not, rather than take it for itself.
+func compileGlob(text string) (g glob, why string) {
+	if i := strings.IndexAny(text, `[]{}\`); i >= 0 || strings.HasPrefix(text, "!") {
+		i = max(i, 0)
+		return glob{}, "only *, ** and ? have a meaning, and " + text[i:i+1] + " is refused because other globs give it one"
+	}
+	g = glob{text: text, segments: strings.Split(text, "/")}
+	for i, s := range g.segments {
+		switch {
+		case s == "**" && i > 0 && g.segments[i-1] == "**":
+			return glob{}, "** follows **"
+		case s != "**" && strings.Contains(s, "**"):
+			return glob{}, "** must stand alone between slashes"
+		case s == "" && i > 0 && i < len(g.segments)-1, s == ".", s == "..":
+			return glob{}, "it has an empty or dot segment, which no plain path has"
+		}
+	}
+	return g, ""
+}
+
+// folded is the glob for texts that went through foldCase.
+func (g glob) folded() glob {
+	folded := glob{text: g.text, segments: make([]string, len(g.segments))}
+	for i, s := range g.segments {
+		folded.segments[i] = foldCase(s)
+	}
+	return folded
+}
+
+// match reports whether the glob stands for the whole of s.
+func (g glob) match(s string) bool { return matchSegments(g.segments, s, false) }
+
+// matchAbove reports whether the glob stands for s or for a directory above it.
+func (g glob) matchAbove(s string) bool { return matchSegments(g.segments, s, true) }
+
+// matchSegments matches patterns against the segments of s. With above, it is
+// enough that the patterns end where a segment of s ends. Of several ** only
+// the last is tried again, so the time is bounded by the product of lengths.
+func matchSegments(patterns []string, s string, above bool) bool {
+	i, more := 0, true
+	again, star := "", -1
+	for more {
+		if above && i == len(patterns) {
+			return true
+		}
+		if i < len(patterns) && patterns[i] == "**" {
+			if i == len(patterns)-1 {
+				return true
+			}
+			star, again = i, s
+			i++
+			continue
+		}
+		segment, tail, rest := strings.Cut(s, "/")
+		if i < len(patterns) && matchSegment(patterns[i], segment) {
+			i, s, more = i+1, tail, rest
+			continue
+		}
+		if star < 0 {
+			return false
+		}
+		if _, again, more = strings.Cut(again, "/"); more {
+			i, s = star+1, again
+			continue
+		}
+		return false
+	}
+	for i < len(patterns) && patterns[i] == "**" {
+		i++
+	}
+	return i == len(patterns)
+}
+
+// matchSegment matches * and ? within one segment, in at most
+// len(pattern) * len(s) steps: only the last star is tried again.
+func matchSegment(pattern, s string) bool {
+	star, again := -1, 0
+	i, j := 0, 0
+	for j < len(s) {
+		switch {
+		case i < len(pattern) && pattern[i] == '*':
+			star, again = i, j
+			i++
+		case i < len(pattern) && pattern[i] == '?':
+			_, n := utf8.DecodeRuneInString(s[j:])
+			i, j = i+1, j+n
+		case i < len(pattern) && pattern[i] == s[j]:
+			i, j = i+1, j+1
+		case star >= 0:
+			_, n := utf8.DecodeRuneInString(s[again:])
+			again += n
+			i, j = star+1, again
+		default:
+			return false
+		}
+	}
+	for i < len(pattern) && pattern[i] == '*' {
+		i++
+	}
+	return i == len(pattern)
+}
+
+// foldCase makes texts equal that differ only by case (Unicode simple folding,
+// which takes U+017F for s and U+212A for k as file systems may). It does not
+// allocate for texts that are folded already.
+func foldCase(s string) string { return strings.Map(foldRune, s) }
+
+func foldRune(r rune) rune {
+	if r < utf8.RuneSelf {
+		if 'A' <= r && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	if 'A' <= least && least <= 'Z' {
+		return least + ('a' - 'A')
+	}
+	return least
+}

@@ -1,0 +1,142 @@
+package toolpolicy
+
+import (
+	"mcpguard/toolcall"
+)
+
+// matcher is one condition on the value of one argument. It is immutable and
+// does not allocate when the value needs no decoding.
+type matcher interface {
+	// judge looks at a value that is present.
+	judge(v toolcall.JSON) outcome
+	// words are what would pass, why a value that fails does not, and the same
+	// as the end of a sentence: "max 500", "over", "is over max 500".
+	words() words
+}
+
+type words struct{ want, got, sentence string }
+
+// outcome is what came of a condition, fine enough to be told in words. The
+// zero outcome is unknown.
+type outcome uint8
+
+const (
+	unjudged  outcome = iota
+	holds             // the only true one
+	fails             // false
+	absent            // false: neither given nor declared with a default
+	blocked           // unknown: something on the way to it is no object or list
+	variant           // unknown: a name beside it differs only by case
+	undefined         // unknown: absent, and the tool's schema is not known
+	isNull            // unknown: null may count as given or as absent
+	notNumber         // unknown, as are all below
+	notText
+	notSized
+	notSameType
+	notPlainPath
+	notPlainText
+	tooVast
+)
+
+func (o outcome) verdict() toolcall.Verdict {
+	switch o {
+	case holds:
+		return toolcall.VerdictTrue
+	case fails, absent:
+		return toolcall.VerdictFalse
+	}
+	return toolcall.VerdictUnknown
+}
+
+// letter is the outcome in a record of verdicts.
+func (o outcome) letter() byte {
+	switch o {
+	case holds:
+		return 'T'
+	case fails:
+		return 'F'
+	case absent:
+		return 'A'
+	}
+	return 'U'
+}
+
+func (o outcome) String() string {
+	switch o {
+	case absent:
+		return "absent"
+	case blocked:
+		return "inside a value that is no object or list"
+	case variant:
+		return "given under a name that differs only by case"
+	case undefined:
+		return "absent, and the tool's schema is not known"
+	case isNull:
+		return "null"
+	case notNumber:
+		return "not a number"
+	case notText:
+		return "not a text"
+	case notSized:
+		return "not a text, list or object"
+	case notSameType:
+		return "of another type"
+	case notPlainPath:
+		return "not a plain absolute path"
+	case notPlainText:
+		return "a text with dot segments, backslashes or control characters"
+	case tooVast:
+		return "a number beyond comparison"
+	}
+	return "not judged"
+}
+
+// argument is a position in a call's arguments and what is asked of it.
+type argument struct {
+	path  toolcall.Path
+	tests []test
+}
+
+// test is a compiled condition.
+type test struct {
+	matcher
+	words    words // of the matcher, built once
+	presence bool  // it judges whether the argument was given; defaults do not count
+}
+
+// finding is what a call holds at the position of an argument.
+type finding struct {
+	given    toolcall.JSON // as the caller sent it; zero when absent
+	fallback toolcall.JSON // the declared default; zero when there is none
+	how      outcome       // holds (given), absent, undefined, blocked or variant
+}
+
+func (t *test) outcome(f finding) outcome {
+	switch {
+	case f.how == blocked || f.how == variant:
+		return f.how
+	case t.presence || f.how == holds:
+		return t.judge(f.given)
+	case !f.fallback.IsZero():
+		return t.judge(f.fallback)
+	}
+	return f.how
+}
+
+// and is Kleene's: false wins over unknown, unknown over true.
+func and(a, b toolcall.Verdict) toolcall.Verdict {
+	switch {
+	case a == toolcall.VerdictFalse || b == toolcall.VerdictFalse:
+		return toolcall.VerdictFalse
+	case a == toolcall.VerdictTrue && b == toolcall.VerdictTrue:
+		return toolcall.VerdictTrue
+	}
+	return toolcall.VerdictUnknown
+}
+
+func outcomeOf(b bool) outcome {
+	if b {
+		return holds
+	}
+	return fails
+}

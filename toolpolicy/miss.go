@@ -1,0 +1,65 @@
+package toolpolicy
+
+import "mcpguard/toolcall"
+
+// closestMiss is the allow or approve rule that a denied call failed by the
+// fewest conditions, the first in the file among equals, and the same in
+// words. Neither holds a value of the call: the words may be shown to the
+// agent and kept in the record.
+func (p *Policy) closestMiss(set bits, v *view) (toolcall.Miss, string) {
+	var (
+		best  toolcall.Miss
+		words string
+		least int
+	)
+	about := p.index.about(v.call.Kind, v.call.Upstream, v.call.Name)
+	for i, ok := about.next(); ok; i, ok = about.next() {
+		r := &p.rules[i]
+		if r.verb == denies || r.observe || !set.has(r.role) {
+			continue
+		}
+		miss, sentence, failed := r.misses(v)
+		if failed > 0 && (best.IsZero() || failed < least) {
+			best, words, least = miss, sentence, failed
+		}
+	}
+	if best.IsZero() {
+		return best, "no rule allows it"
+	}
+	return best, best.Rule + ": " + words
+}
+
+// misses counts the conditions of a rule that a call fails, and tells the
+// first. Of a rule about something else it counts none.
+func (r *rule) misses(v *view) (first toolcall.Miss, sentence string, failed int) {
+	note := func(path, want, got, words string) {
+		if failed++; failed == 1 {
+			first, sentence = toolcall.Miss{Rule: r.id, Path: path, Want: want, Got: got}, words
+		}
+	}
+	switch r.selector.judge(v) {
+	case toolcall.VerdictFalse:
+		return toolcall.Miss{}, "", 0
+	case toolcall.VerdictUnknown:
+		note("", r.selector.text, "a URI with more than one reading",
+			"the URI could be read as another resource")
+	}
+	for i := range r.args {
+		path := r.args[i].path
+		found := v.find(path)
+		for j := range r.args[i].tests {
+			t := &r.args[i].tests[j]
+			switch o := t.outcome(found); o {
+			case holds:
+			case fails:
+				note(path.String(), t.words.want, t.words.got, path.String()+" "+t.words.sentence)
+			default:
+				note(path.String(), t.words.want, o.String(), path.String()+" is "+o.String()+", wanted: "+t.words.want)
+			}
+		}
+	}
+	if r.refusesExtras(v) {
+		note("", "arguments that the tool declares", "not declared", "an argument is given that the tool does not declare")
+	}
+	return first, sentence, failed
+}

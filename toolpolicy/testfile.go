@@ -1,0 +1,306 @@
+package toolpolicy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+
+	"mcpguard/toolcall"
+)
+
+// TestFile is a policy_test.yaml: examples of calls and lists with what the
+// policy must say about them.
+type TestFile struct {
+	name      string
+	policy    string
+	tools     string
+	callers   map[string]toolcall.Caller
+	tests     []example
+	catalogue map[string]map[string]*toolcall.ToolDef // nil until LoadTools
+}
+
+// example is one test.
+type example struct {
+	name   string
+	line   int
+	caller toolcall.Caller
+	kind   toolcall.Kind // NoKind for a list
+	target selector
+	args   toolcall.JSON
+
+	expect      *toolcall.Effect
+	rule        string
+	has, lacks  []string // of a list
+	result      toolcall.JSON
+	resultHas   []string
+	resultLacks []string
+}
+
+// LoadTests reads a test file. The error is Mistakes.
+func LoadTests(name string, text []byte) (*TestFile, error) {
+	d := parseDocument(name, text)
+	r := testReader{compiler: &compiler{document: d}, file: &TestFile{name: name, callers: map[string]toolcall.Caller{}}}
+	if d.root != nil {
+		r.read()
+	}
+	if len(d.mistakes) > 0 {
+		return nil, d.mistakes.sorted([]string{name})
+	}
+	return r.file, nil
+}
+
+// PolicyPath is where the file says that the policy is: a file or a folder,
+// relative to the test file.
+func (t *TestFile) PolicyPath() string { return t.policy }
+
+// ToolsPath is where the file says that the recorded catalogue is, relative to
+// the test file; "" when it names none.
+func (t *TestFile) ToolsPath() string { return t.tools }
+
+// LoadTools gives the tests the recorded catalogue: {"upstream": {"tools":
+// [...]}}, where the tools are as an upstream's tools/list gives them. Without
+// it every argument of a test counts as declared by its tool.
+func (t *TestFile) LoadTools(name string, text []byte) error {
+	catalogue, err := readCatalogue(text)
+	if err != nil {
+		return fmt.Errorf("read the catalogue %s: %w", name, err)
+	}
+	t.catalogue = catalogue
+	return nil
+}
+
+var errCatalogue = errors.New(`it must hold {"upstream": {"tools": [...]}}`)
+
+// maxCatalogue is the longest recorded catalogue, in bytes.
+const maxCatalogue = 64 << 20
+
+func readCatalogue(text []byte) (map[string]map[string]*toolcall.ToolDef, error) {
+	doc, err := toolcall.Parse(string(text), toolcall.Limits{Bytes: maxCatalogue, Depth: 128})
+	if err != nil {
+		return nil, err
+	}
+	if doc.Type() != toolcall.ObjectType {
+		return nil, errCatalogue
+	}
+	catalogue := map[string]map[string]*toolcall.ToolDef{}
+	for m := doc.Members(); m.Next(); {
+		tools := m.Value().Member("tools")
+		if tools.Type() != toolcall.ArrayType {
+			return nil, fmt.Errorf("upstream %q: %w", m.Name(), errCatalogue)
+		}
+		defs := map[string]*toolcall.ToolDef{}
+		for e := tools.Elements(); e.Next(); {
+			def := toolcall.NewToolDef(m.Name(), e.Value())
+			if def == nil {
+				return nil, fmt.Errorf("upstream %q: a tool without a name", m.Name())
+			}
+			defs[def.Name] = def
+		}
+		catalogue[m.Name()] = defs
+	}
+	return catalogue, nil
+}
+
+// testReader reads a test file with the means of the compiler.
+type testReader struct {
+	*compiler
+	file *TestFile
+}
+
+func (r *testReader) read() {
+	for key, value := range r.members(r.root, "a test file") {
+		switch key.Value {
+		case "policy":
+			r.file.policy, _ = r.text(value, "policy")
+		case "tools":
+			r.file.tools, _ = r.text(value, "tools")
+		case "callers":
+			for name, caller := range r.members(value, "callers") {
+				r.file.callers[name.Value] = r.caller(name, caller)
+			}
+		case "tests":
+		default:
+			r.unknown(key, "a test file", "policy", "tools", "callers", "tests")
+		}
+	}
+	if r.file.policy == "" && r.root.Kind == yaml.MappingNode {
+		r.fail(r.root, "policy: policy.yaml", "the file does not say which policy it tests")
+	}
+	tests, has := mappingValue(r.root, "tests")
+	if !has {
+		r.fail(r.root, "tests: [...]", "there are no tests")
+		return
+	}
+	for _, e := range r.elements(tests, "tests") {
+		r.file.tests = append(r.file.tests, r.example(e))
+	}
+}
+
+func mappingValue(n *yaml.Node, key string) (*yaml.Node, bool) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1], true
+		}
+	}
+	return nil, false
+}
+
+// caller reads who asks. Where the file does not say, the subject is the name
+// and the issuer is "test".
+func (r *testReader) caller(name, n *yaml.Node) toolcall.Caller {
+	c := toolcall.Caller{Subject: name.Value, Issuer: "test", Person: name.Value}
+	for key, value := range r.members(n, "a caller") {
+		switch key.Value {
+		case "groups":
+			c.Groups = r.texts(value, "groups")
+		case "subject":
+			c.Subject, _ = r.text(value, "subject")
+		case "issuer":
+			c.Issuer, _ = r.text(value, "issuer")
+		case "client":
+			c.Client, _ = r.text(value, "client")
+		case "person":
+			c.Person, _ = r.text(value, "person")
+		default:
+			r.unknown(key, "a caller", "groups", "subject", "issuer", "client", "person")
+		}
+	}
+	return c
+}
+
+func (r *testReader) example(n *yaml.Node) example {
+	e := example{line: n.Line}
+	subjects, as := 0, false
+	for key, value := range r.members(n, "a test") {
+		switch key.Value {
+		case "name":
+			e.name, _ = r.text(value, "name")
+		case "as":
+			as = true
+			e.caller = r.knownCaller(value)
+		case "call", "resource", "prompt", "request", "method":
+			subjects++
+			e.target, _ = r.selectorText(value, key.Value)
+			e.kind = kindOf(key.Value)
+		case "list":
+			subjects++
+			e.has, e.lacks = r.list(value)
+		case "args":
+			e.args = r.object(value, "args")
+		case "expect":
+			e.expect = r.effect(value)
+		case "rule":
+			e.rule, _ = r.text(value, "rule")
+		case "result":
+			e.result = r.object(value, "result")
+		case "result_has":
+			e.resultHas = r.texts(value, "result_has")
+		case "result_lacks":
+			e.resultLacks = r.texts(value, "result_lacks")
+		default:
+			r.unknown(key, "a test", "name", "as", "call", "resource", "prompt", "request", "method", "list",
+				"args", "expect", "rule", "result", "result_has", "result_lacks")
+		}
+	}
+	if n.Kind == yaml.MappingNode {
+		r.checkExample(n, &e, subjects, as)
+	}
+	return e
+}
+
+func kindOf(key string) toolcall.Kind {
+	switch key {
+	case "resource":
+		return toolcall.Resource
+	case "prompt":
+		return toolcall.Prompt
+	case "request":
+		return toolcall.Request
+	case "method":
+		return toolcall.Method
+	}
+	return toolcall.Tool
+}
+
+func (r *testReader) checkExample(n *yaml.Node, e *example, subjects int, as bool) {
+	results := len(e.resultHas) + len(e.resultLacks)
+	switch {
+	case e.name == "":
+		r.fail(n, "name: ...", "the test has no name")
+	case !as:
+		r.fail(n, "as: sam", "the test does not say who asks")
+	case subjects != 1:
+		r.fail(n, "call: upstream/tool", "a test is about one of call, resource, prompt, request, method and list")
+	case e.kind == toolcall.NoKind && len(e.has)+len(e.lacks) == 0,
+		e.kind != toolcall.NoKind && e.expect == nil && e.rule == "" && results == 0:
+		r.fail(n, "expect: allow", "the test expects nothing, so it could not fail")
+	case results > 0 && e.result.IsZero():
+		r.fail(n, "result: {structuredContent: {...}}", "the test expects something of a result and gives none")
+	case results > 0 && e.kind != toolcall.Tool:
+		r.fail(n, "call: upstream/tool", "only the result of a tool can be tested")
+	}
+}
+
+func (r *testReader) knownCaller(n *yaml.Node) toolcall.Caller {
+	name, ok := r.text(n, "as")
+	if !ok {
+		return toolcall.Caller{}
+	}
+	c, known := r.file.callers[name]
+	if !known {
+		names := make([]string, 0, len(r.file.callers))
+		for k := range r.file.callers {
+			names = append(names, k)
+		}
+		slices.Sort(names)
+		r.fail(n, nearest(name, names), "callers does not have %q", name)
+	}
+	return c
+}
+
+func (r *testReader) list(n *yaml.Node) (has, lacks []string) {
+	for key, value := range r.members(n, "list") {
+		switch key.Value {
+		case "has":
+			has = r.targets(value, "has")
+		case "lacks":
+			lacks = r.targets(value, "lacks")
+		default:
+			r.unknown(key, "list", "has", "lacks")
+		}
+	}
+	return has, lacks
+}
+
+func (r *testReader) targets(n *yaml.Node, what string) []string {
+	var out []string
+	for _, e := range r.elements(n, what) {
+		if s, ok := r.selectorText(e, "an entry of "+what); ok {
+			out = append(out, s.text)
+		}
+	}
+	return out
+}
+
+func (r *testReader) object(n *yaml.Node, what string) toolcall.JSON {
+	v, ok := r.value(n, what)
+	if ok && v.Type() != toolcall.ObjectType {
+		r.fail(n, "{...}", "%s must be a mapping", what)
+	}
+	return v
+}
+
+func (r *testReader) effect(n *yaml.Node) *toolcall.Effect {
+	s, ok := r.text(n, "expect")
+	for _, e := range []toolcall.Effect{toolcall.Deny, toolcall.Approve, toolcall.Allow} {
+		if s == e.String() {
+			return &e
+		}
+	}
+	if ok {
+		r.fail(n, nearest(s, []string{"allow", "approve", "deny"}), "expect is allow, approve or deny, not %q", s)
+	}
+	return nil
+}
