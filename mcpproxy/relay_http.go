@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 	"unsafe"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -23,24 +22,6 @@ type httpLeg struct {
 	up      *upstream
 	session string // the upstream's, "" before initialize and where it has none
 	version string // negotiated, sent with every message after initialize
-}
-
-// newTransport is the client side of HTTP. It follows no redirect (a reply must
-// not choose where a call goes), inflates nothing (a small reply must not grow
-// without bound), and takes no proxy from the environment.
-func newTransport(timeout time.Duration) http.RoundTripper {
-	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: min(timeout, 10*time.Second), KeepAlive: 30 * time.Second}).DialContext,
-		MaxIdleConns:          1024,
-		MaxIdleConnsPerHost:   256,
-		IdleConnTimeout:       60 * time.Second,
-		ResponseHeaderTimeout: timeout,
-		TLSHandshakeTimeout:   min(timeout, 10*time.Second),
-		DisableCompression:    true,
-		ForceAttemptHTTP2:     false,
-		ReadBufferSize:        16 << 10,
-		WriteBufferSize:       16 << 10,
-	}
 }
 
 func (l *httpLeg) send(ctx context.Context, m outbound) (*answer, error) {

@@ -3,7 +3,9 @@ package mcpproxy
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -53,9 +55,21 @@ func newUpstream(u Upstream, l Limits, log *slog.Logger) (*upstream, error) {
 	if u.Result == 0 {
 		u.Result = l.Result
 	}
+	var transport http.RoundTripper
+	if u.URL != "" {
+		at, err := url.Parse(u.URL)
+		if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+			return nil, errors.New("upstream " + u.Name + ": the url must be http:// or https://, with a host")
+		}
+		address := at.Host
+		if at.Port() == "" {
+			address = net.JoinHostPort(at.Hostname(), "80")
+		}
+		transport = newTransport(at.Scheme, address)
+	}
 	return &upstream{
 		Upstream:   u,
-		transport:  newTransport(u.Timeout),
+		transport:  transport,
 		limits:     toolcall.Limits{Bytes: u.Result, Depth: l.Depth},
 		log:        log,
 		scrub:      redact.NewScrubber(u.Secrets),

@@ -50,3 +50,9 @@ func result(doc toolcall.JSON) redact.Surface {
 	}
 	return s
 }
+
+// same reports whether a is b, and not merely equal to it.
+func same(a, b toolcall.JSON) bool {
+	start, end, ok := a.SpanIn(b)
+	return ok && start == 0 && end == b.Len()
+}

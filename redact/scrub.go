@@ -126,18 +126,18 @@ func (s *Scrubber) maskKnown(line string) string {
 	return b.String()
 }
 
-// known finds the known secrets in text; overlapping ones are one hit.
+// known finds the known secrets in text; what overlaps is one hit.
 func (s *Scrubber) known(text string) []hit {
 	var hits []hit
 	for _, secret := range s.secrets {
 		var of []hit
-		for from := 0; ; {
+		for from := 0; ; from++ {
 			i := strings.Index(text[from:], secret)
 			if i < 0 {
 				break
 			}
-			of = append(of, hit{start: from + i, end: from + i + len(secret)})
-			from += i + len(secret)
+			from += i
+			of = append(of, hit{start: from, end: from + len(secret)})
 		}
 		hits = merge(hits, of)
 	}

@@ -33,19 +33,19 @@ func (u *run) readText(decoded string, where surface, depth int) text {
 	if like == prose {
 		return t
 	}
-	if depth > maxDepth {
-		u.refuse(nobody, "a text holds JSON in JSON in JSON, too many levels of it")
-		return t
-	}
 	j, err := toolcall.Parse(decoded[base:], toolcall.Limits{Bytes: len(decoded), Depth: maxNesting})
 	if err != nil {
-		if like == container {
+		if like == likely {
 			u.refuse(nobody, "a text looks like JSON and is not: "+err.Error())
 		}
 		return t
 	}
+	if depth > maxDepth {
+		u.refuse(nobody, "a text holds JSON in JSON in JSON, too many levels of it")
+		return t
+	}
 	kind := rootMark
-	if like == quoted {
+	if j.Type() == toolcall.StringType {
 		kind = textMark
 	}
 	t.base = base
@@ -87,9 +87,9 @@ func (u *run) stringEdits(dst []edit, raw string, base, depth int) []edit {
 	}
 	decoded := unescape(raw)
 	if depth <= maxDepth {
-		if from, like := jsonLike(decoded); like == container {
+		if from, like := jsonLike(decoded); like != prose {
 			j, err := toolcall.Parse(decoded[from:], toolcall.Limits{Bytes: len(decoded), Depth: maxNesting})
-			if err == nil { // what is not JSON is searched as prose
+			if err == nil && j.Type() != toolcall.StringType { // all else is searched as prose
 				l := &layer{text: j.Text(), depth: depth}
 				u.walk(l, nil)
 				inside := u.edits(l)
@@ -158,26 +158,30 @@ func merge(a, b []hit) []hit {
 type likeness uint8
 
 const (
-	prose     likeness = iota
-	container          // an object or array: JSON, or broken JSON
-	quoted             // a JSON string, or a quotation
+	prose  likeness = iota
+	maybe           // JSON if it parses, prose if not
+	likely          // JSON, or broken JSON
 )
 
 // jsonLike tells whether a reader would take s for JSON, and where it starts.
 // An opening brace always looks like JSON. An opening bracket does when a JSON
-// value follows, so "[INFO] started", "[x] done" and "[1] Knuth" are prose:
+// value follows, so "[INFO] started", "[x] done" and "[1] Knuth" may be prose:
 // no reader, strict or lenient, finds members in them.
 func jsonLike(s string) (start int, like likeness) {
 	start = len(s) - len(trimLeft(s))
-	switch rest := s[start:]; {
-	case rest == "":
+	if start == len(s) {
 		return start, prose
-	case rest[0] == '{':
-		return start, container
-	case rest[0] == '"':
-		return start, quoted
-	case rest[0] == '[' && opensArray(rest):
-		return start, container
+	}
+	switch s[start] {
+	case '{':
+		return start, likely
+	case '[':
+		if opensArray(s[start:]) {
+			return start, likely
+		}
+		return start, maybe
+	case '"':
+		return start, maybe
 	}
 	return start, prose
 }

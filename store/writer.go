@@ -23,13 +23,15 @@ type writer struct {
 	file       os.FileInfo // what was at path when it was opened
 	restartLog atomic.Bool
 
-	mu    sync.Mutex // one transaction at a time
-	conn  *sql.Conn
-	one   *sql.Stmt // inserts a record
-	many  *sql.Stmt // inserts rowsAtOnce records
-	args  []any
-	known known
+	mu      sync.Mutex // one transaction at a time
+	conn    *sql.Conn
+	inserts []*insert // the widest first, the last of width 1
+	places  []place
+	known   known
 }
+
+// place is where a record goes.
+type place struct{ id, session int64 }
 
 // known is what need not be looked up. It is forgotten with every transaction
 // that fails.
@@ -49,28 +51,21 @@ func newKnown() known {
 	return known{map[string]int64{}, map[toolcall.ID]int64{}, map[audit.Ref]time.Time{}}
 }
 
-// rowsAtOnce is how many records one statement inserts.
-const rowsAtOnce = 16
-
-const (
-	insertRecord = "INSERT INTO records (id, session, call, at, kind, effect, outcome, who, body, hash) VALUES "
-	recordRow    = "(?,?,?,?,?,?,?,?,?,?)"
-)
-
 func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err error) {
 	w := &writer{path: path, conn: conn, known: newKnown()}
 	if w.file, err = os.Lstat(path); err != nil {
 		return nil, err
 	}
-	if w.one, err = conn.PrepareContext(ctx, insertRecord+recordRow); err != nil {
-		return nil, err
-	}
-	w.many, err = conn.PrepareContext(ctx, insertRecord+recordRow+strings.Repeat(","+recordRow, rowsAtOnce-1))
+	err = conn.Raw(func(raw any) error {
+		w.inserts, err = prepareInserts(ctx, raw)
+		return err
+	})
 	return w, err
 }
 
 func (w *writer) close() error {
-	return errors.Join(w.one.Close(), w.many.Close(), w.conn.Close())
+	errs := []error{w.conn.Raw(func(any) error { return closeInserts(w.inserts) })}
+	return errors.Join(append(errs, w.conn.Close())...)
 }
 
 // transact runs do in a transaction that is durable when transact returns nil.
@@ -131,60 +126,37 @@ const seqBits = 40
 func recordID(chain int64, seq uint64) int64 { return chain<<seqBits | int64(seq) }
 
 func (w *writer) append(ctx context.Context, es []audit.Entry) error {
-	for rest := es; len(rest) > 0; {
-		n, insert := 1, w.one
-		if len(rest) >= rowsAtOnce {
-			n, insert = rowsAtOnce, w.many
+	w.places = w.places[:0]
+	for i := range es {
+		at, err := w.place(ctx, &es[i])
+		if err != nil {
+			return err
 		}
-		w.args = w.args[:0]
-		for i := range rest[:n] {
-			if err := w.record(ctx, &rest[i]); err != nil {
-				return err
-			}
-		}
-		if _, err := insert.ExecContext(ctx, w.args...); err != nil {
-			return fmt.Errorf("insert records: %w", err)
-		}
-		rest = rest[n:]
+		w.places = append(w.places, at)
 	}
-	clear(w.args)
-	return nil
+	return w.conn.Raw(func(any) error { return insertAll(ctx, w.inserts, es, w.places) })
 }
 
-// record keeps what stands beside e and appends e itself to args.
-func (w *writer) record(ctx context.Context, e *audit.Entry) error {
+// place keeps what stands beside e, and finds out where e goes.
+func (w *writer) place(ctx context.Context, e *audit.Entry) (at place, err error) {
 	if e.Seq == 0 || e.Seq >= 1<<seqBits {
-		return fmt.Errorf("entry %d of chain %s: no such sequence number", e.Seq, e.Chain)
+		return at, fmt.Errorf("entry %d of chain %s: no such sequence number", e.Seq, e.Chain)
 	}
 	chain, err := w.chain(ctx, e.Chain)
 	if err != nil {
-		return err
+		return at, err
 	}
+	at.id = recordID(chain, e.Seq)
 	if err := w.identity(ctx, e); err != nil {
-		return err
+		return at, err
 	}
-	session, err := w.session(ctx, e)
-	if err != nil {
-		return err
-	}
-	id := recordID(chain, e.Seq)
 	for _, b := range e.Blobs {
-		if err := w.blob(ctx, chain, id, b); err != nil {
-			return err
+		if err := w.blob(ctx, chain, at.id, b); err != nil {
+			return at, err
 		}
 	}
-	w.args = append(w.args, id, session, orNull(e.Call), e.At.UnixNano(), int64(e.Kind), int64(e.Effect), int64(e.Outcome),
-		orNull(e.Who), string(e.Body), e.Hash[:])
-	return nil
-}
-
-// orNull is the bytes of an id, or NULL for the zero one.
-func orNull[T ~[16]byte](id T) any {
-	if id == (T{}) {
-		return nil
-	}
-	b := [16]byte(id)
-	return b[:]
+	at.session, err = w.session(ctx, e)
+	return at, err
 }
 
 func (w *writer) chain(ctx context.Context, name string) (int64, error) {
@@ -210,7 +182,7 @@ func (w *writer) session(ctx context.Context, e *audit.Entry) (int64, error) {
 	const q = `INSERT INTO sessions (uuid, who, upstream, client) VALUES (?,?,?,?)
 		ON CONFLICT (uuid) DO UPDATE SET uuid = uuid RETURNING id`
 	var id int64
-	err := w.conn.QueryRowContext(ctx, q, e.Session[:], orNull(e.Who), e.Upstream, e.Client).Scan(&id)
+	err := w.conn.QueryRowContext(ctx, q, e.Session[:], orNull((*[16]byte)(&e.Who)), e.Upstream, e.Client).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("number session: %w", err)
 	}

@@ -85,6 +85,23 @@ func numberless(v any) any {
 	return v
 }
 
+// The borders of the order by UTF-16 code units, ascending.
+func TestCanonicalOrder(t *testing.T) {
+	names := []string{
+		"", "\x00", "a", "aa", "\x7f", "\u0080", "\u07ff", "\u0800", "\ud7ff", "\U00010000", "\U0001f600", "\U0003ffff",
+		"\U00040000", "\U000fffff", "\U00100000", "\U0010ffff", "\ue000", "\uefff", "\uf000", "\uffff", "\uffff\U00010000", "\uffff\ue000",
+	}
+	for i, a := range names {
+		for _, b := range names[i+1:] {
+			want := "{" + toolcall.Quote(a).Text() + ":1," + toolcall.Quote(b).Text() + ":2}"
+			turned := parse(t, "{"+toolcall.Quote(b).Text()+":2,"+toolcall.Quote(a).Text()+":1}")
+			if got := string(turned.AppendCanonical(nil)); got != want {
+				t.Errorf("%+q comes after %+q", a, b)
+			}
+		}
+	}
+}
+
 // The order of names is that of their UTF-16 code units.
 func FuzzCanonicalOrder(f *testing.F) {
 	f.Add("a", "b")

@@ -168,6 +168,42 @@ func TestParseTrims(t *testing.T) {
 	}
 }
 
+// Strings are read eight bytes at a time. Wherever a byte stands among them, and
+// however much follows, it is judged alike.
+func TestParseEveryPlaceInAString(t *testing.T) {
+	for _, c := range []struct{ bytes, reason string }{
+		{"\xff", "invalid UTF-8"},
+		{"\xed\xa0\x80", "invalid UTF-8"},
+		{"\x80", "invalid UTF-8"},
+		{"\x00", "a control character inside a string"},
+		{"\x1f", "a control character inside a string"},
+		{`\x`, "an unknown escape sequence"},
+		{`\udead`, "a lone surrogate"},
+		{"\"x", "expected a comma or ] in an array"}, // the string ends early
+		{"\x7f", ""}, {" ", ""}, {"é", ""}, {"\U0010FFFF", ""}, {`\"`, ""}, {`\ud83d\ude00`, ""}, {"!#[]^", ""},
+	} {
+		for before := range 20 {
+			for after := range 20 {
+				text := `["` + strings.Repeat("a", before) + c.bytes + strings.Repeat("b", after) + `"]`
+				got, want := "", ""
+				if _, err := toolcall.Parse(text, toolcall.Limits{Bytes: 100, Depth: 1}); err != nil {
+					got = err.Error()
+				}
+				if c.reason != "" {
+					at := 2 + before
+					if c.bytes[0] == '"' {
+						at++
+					}
+					want = fmt.Sprintf("byte %d: %s", at, c.reason)
+				}
+				if got != want {
+					t.Fatalf("%q: got %q, want %q", text, got, want)
+				}
+			}
+		}
+	}
+}
+
 // Names that collide in the cheap filter, and more of them than are compared
 // one by one, are still told apart.
 func TestParseManyNames(t *testing.T) {

@@ -80,7 +80,7 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 	}
 	c.checkRule(r, n, selected, extra, hide)
 	if r.verb == approves {
-		if ask.By == nil {
+		if _, has := mappingValue(n, "by"); !has {
 			c.fail(n, "by: [...]", "an approve rule must say who answers: by")
 		}
 		ask.Rule = r.id

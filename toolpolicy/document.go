@@ -213,6 +213,16 @@ func (d *document) members(n *yaml.Node, what string) iter.Seq2[*yaml.Node, *yam
 	}
 }
 
+// mappingValue is the value of a key of a mapping.
+func mappingValue(n *yaml.Node, key string) (*yaml.Node, bool) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1], true
+		}
+	}
+	return nil, false
+}
+
 // elements are the items of a list that is not empty; otherwise a mistake is
 // noted and there are none.
 func (d *document) elements(n *yaml.Node, what string) []*yaml.Node {

@@ -99,7 +99,11 @@ func element(list toolcall.JSON, index int) toolcall.JSON {
 // verdict is whether the rule matches. Conditions are all asked for together;
 // of an unknown one the stricter answer is taken later, by the verb.
 func (r *rule) verdict(v *view) toolcall.Verdict {
-	out := r.selector.judge(v)
+	return r.verdictFor(v, r.selector.judge(v))
+}
+
+// verdictFor is the verdict of a rule whose selector was judged already.
+func (r *rule) verdictFor(v *view, out toolcall.Verdict) toolcall.Verdict {
 	for i := range r.args {
 		if out == toolcall.VerdictFalse {
 			return out
@@ -150,7 +154,11 @@ func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision {
 		if !set.has(r.role) {
 			continue
 		}
-		verdict := r.verdict(&v)
+		selected := r.selector.judge(&v)
+		if selected == toolcall.VerdictFalse {
+			continue
+		}
+		verdict := r.verdictFor(&v, selected)
 		if r.observe {
 			observed = observed || verdict != toolcall.VerdictFalse
 			continue
@@ -199,7 +207,7 @@ type tally struct {
 	asking     int // approve rules that are true or unknown
 	reads      bool
 	redact     bits // of matching rules
-	considered bits // of all rules about the call
+	considered bits // of all rules whose selector matches, or might
 }
 
 func (t *tally) add(i int, r *rule, verdict toolcall.Verdict) {

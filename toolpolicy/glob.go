@@ -11,7 +11,8 @@ import (
 // included. Everything else stands for itself.
 type glob struct {
 	text     string
-	segments []string
+	segments []string // folded where fold is set
+	fold     bool     // case does not count
 }
 
 // compileGlob refuses what other globs give a meaning to and this one does
@@ -35,25 +36,26 @@ func compileGlob(text string) (g glob, why string) {
 	return g, ""
 }
 
-// folded is the glob for texts that went through foldCase.
+// folded is the same glob, to which case does not count.
 func (g glob) folded() glob {
-	folded := glob{text: g.text, segments: make([]string, len(g.segments))}
+	folded := glob{text: g.text, segments: make([]string, len(g.segments)), fold: true}
 	for i, s := range g.segments {
-		folded.segments[i] = foldCase(s)
+		folded.segments[i] = strings.Map(foldRune, s)
 	}
 	return folded
 }
 
 // match reports whether the glob stands for the whole of s.
-func (g glob) match(s string) bool { return matchSegments(g.segments, s, false) }
+func (g glob) match(s string) bool { return g.matchSegments(s, false) }
 
 // matchAbove reports whether the glob stands for s or for a directory above it.
-func (g glob) matchAbove(s string) bool { return matchSegments(g.segments, s, true) }
+func (g glob) matchAbove(s string) bool { return g.matchSegments(s, true) }
 
-// matchSegments matches patterns against the segments of s. With above, it is
+// matchSegments matches the glob's segments against those of s. With above, it is
 // enough that the patterns end where a segment of s ends. Of several ** only
 // the last is tried again, so the time is bounded by the product of lengths.
-func matchSegments(patterns []string, s string, above bool) bool {
+func (g glob) matchSegments(s string, above bool) bool {
+	patterns := g.segments
 	i, more := 0, true
 	again, star := "", -1
 	for more {
@@ -69,7 +71,7 @@ func matchSegments(patterns []string, s string, above bool) bool {
 			continue
 		}
 		segment, tail, rest := strings.Cut(s, "/")
-		if i < len(patterns) && matchSegment(patterns[i], segment) {
+		if i < len(patterns) && matchSegment(patterns[i], segment, g.fold) {
 			i, s, more = i+1, tail, rest
 			continue
 		}
@@ -90,26 +92,29 @@ func matchSegments(patterns []string, s string, above bool) bool {
 
 // matchSegment matches * and ? within one segment, in at most
 // len(pattern) * len(s) steps: only the last star is tried again.
-func matchSegment(pattern, s string) bool {
+func matchSegment(pattern, s string, fold bool) bool {
 	star, again := -1, 0
 	i, j := 0, 0
 	for j < len(s) {
-		switch {
-		case i < len(pattern) && pattern[i] == '*':
-			star, again = i, j
-			i++
-		case i < len(pattern) && pattern[i] == '?':
-			_, n := utf8.DecodeRuneInString(s[j:])
-			i, j = i+1, j+n
-		case i < len(pattern) && pattern[i] == s[j]:
-			i, j = i+1, j+1
-		case star >= 0:
-			_, n := utf8.DecodeRuneInString(s[again:])
-			again += n
-			i, j = star+1, again
-		default:
+		r, n := utf8.DecodeRuneInString(s[j:])
+		if i < len(pattern) {
+			want, m := utf8.DecodeRuneInString(pattern[i:])
+			if want == '*' {
+				star, again = i, j
+				i++
+				continue
+			}
+			if want == '?' || want == r || fold && want == foldRune(r) {
+				i, j = i+m, j+n
+				continue
+			}
+		}
+		if star < 0 {
 			return false
 		}
+		_, n = utf8.DecodeRuneInString(s[again:])
+		again += n
+		i, j = star+1, again
 	}
 	for i < len(pattern) && pattern[i] == '*' {
 		i++
@@ -117,11 +122,9 @@ func matchSegment(pattern, s string) bool {
 	return i == len(pattern)
 }
 
-// foldCase makes texts equal that differ only by case (Unicode simple folding,
-// which takes U+017F for s and U+212A for k as file systems may). It does not
-// allocate for texts that are folded already.
-func foldCase(s string) string { return strings.Map(foldRune, s) }
-
+// foldRune is one of the characters that differ from r only by case, the same
+// for all of them (Unicode simple folding, which takes U+017F for s and U+212A
+// for k as file systems may).
 func foldRune(r rune) rune {
 	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {

@@ -59,13 +59,13 @@ func (m *notGlob) judge(v toolcall.JSON) outcome {
 	}
 	for _, g := range m.globs {
 		if strings.HasPrefix(g.text, "/") {
-			if g.matchAbove(foldCase(s)) {
+			if g.matchAbove(s) {
 				return fails
 			}
 			continue
 		}
 		for _, root := range m.roots {
-			if rest, below := relativeTo(root, s); below && rest != "" && g.matchAbove(foldCase(rest)) {
+			if rest, below := relativeTo(root, s); below && rest != "" && g.matchAbove(rest) {
 				return fails
 			}
 		}

@@ -138,15 +138,6 @@ func (r *testReader) read() {
 	}
 }
 
-func mappingValue(n *yaml.Node, key string) (*yaml.Node, bool) {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1], true
-		}
-	}
-	return nil, false
-}
-
 // caller reads who asks. Where the file does not say, the subject is the name
 // and the issuer is "test".
 func (r *testReader) caller(name, n *yaml.Node) toolcall.Caller {

@@ -4,14 +4,16 @@ import (
 	"crypto/tls"
 	"fmt"
 	"os"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // check refuses what is wrong between values that are right alone, and what
 // they point to that is not there.
 func (l *loader) check() {
 	c := l.config
-	if l.file != nil && l.file.root == nil {
-		return // it does not parse: nothing more is known
+	if l.file != nil && (l.file.root == nil || l.file.root.Kind != yaml.MappingNode) {
+		return // nothing can be read: nothing more is known
 	}
 	if at, set := l.origins["policy"]; set {
 		if _, err := os.Stat(c.Policy); err != nil {
@@ -35,24 +37,29 @@ func (l *loader) wholeFile() origin {
 	return origin{name: l.file.name}
 }
 
+// checkTLS refuses half a tls block, an empty one, and one that does not load:
+// who writes it does not want plain HTTP.
 func (l *loader) checkTLS() {
 	t := l.config.TLS
-	if t == nil {
+	if t == nil && !l.given["tls"] {
 		return
 	}
 	at, ok := l.origins["tls.cert"]
 	if !ok {
-		at = l.origins["tls.key"]
+		at, ok = l.origins["tls.key"]
 	}
-	switch {
-	case t.Cert == "" || t.Key == "":
-		if at.name != "" {
-			l.mistake(at, "tls needs both cert and key", "tls: {cert: cert.pem, key: key.pem}")
+	if !ok {
+		at = origin{name: l.wholeFile().name}
+		if n := l.file.at(l.top, "tls"); n != nil {
+			at = l.file.place(n)
 		}
-	default:
-		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-			l.mistake(at, fmt.Sprintf("tls: %v", err), "a certificate chain and its key, both in PEM")
-		}
+	}
+	if t == nil || t.Cert == "" || t.Key == "" {
+		l.mistake(at, "tls needs both cert and key", "tls: {cert: cert.pem, key: key.pem}")
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+		l.mistake(at, fmt.Sprintf("tls: %v", err), "a certificate chain and its key, both in PEM")
 	}
 }
 

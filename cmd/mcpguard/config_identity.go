@@ -14,18 +14,18 @@ import (
 
 // chooseLocal decides whether there is a local user: the file says so, or
 // nobody says anything about identity, or trust in loopback is asked for.
-func (l *loader) chooseLocal(root *mapping) {
+func (l *loader) chooseLocal() {
 	const trust = "identity.local.trust_loopback"
 	_, flag := l.flags.settings[trust]
 	_, variable := l.env.lookup("MCPGUARD_IDENTITY_LOCAL_TRUST_LOOPBACK")
-	if flag || variable || root.get("identity") == nil || l.file.at(root, "identity.local") != nil {
+	if flag || variable || l.top.get("identity") == nil || l.file.at(l.top, "identity.local") != nil {
 		l.config.local()
 	}
 }
 
 // identity reads identity.tokens and identity.local.groups.
-func (l *loader) identity(root *mapping) {
-	m := l.file.under(root, "identity")
+func (l *loader) identity() {
+	m := l.file.under(l.top, "identity")
 	if m == nil {
 		return
 	}
@@ -104,7 +104,7 @@ func (l *loader) token(n *yaml.Node, what string) {
 	}
 	l.config.Identity.Tokens = append(l.config.Identity.Tokens, t)
 	shown := fmt.Sprintf("owner %s, groups [%s], expires %s", t.Owner, strings.Join(t.Groups, ", "), t.Expires.Format(time.RFC3339))
-	l.note("identity.tokens."+t.Name, shown, origin{l.file.name, n.Line, n.Column})
+	l.note("identity.tokens."+t.Name, shown, l.file.place(n))
 }
 
 func (l *loader) expiry(n *yaml.Node, m *mapping, what string, t *identity.Token) bool {
@@ -147,13 +147,13 @@ func parseDigest(s string) (d toolcall.Digest, ok bool) {
 }
 
 // lists reads the lists at the top of the file.
-func (l *loader) lists(root *mapping) {
-	if n := root.get("allowed_hosts"); n != nil {
+func (l *loader) lists() {
+	if n := l.top.get("allowed_hosts"); n != nil {
 		l.config.AllowedHosts = l.file.texts(n, "allowed_hosts")
 		l.noteList("allowed_hosts", n, l.config.AllowedHosts)
 		l.refuseWildcards(n, "allowed_hosts")
 	}
-	if n := root.get("allowed_origins"); n != nil {
+	if n := l.top.get("allowed_origins"); n != nil {
 		l.config.AllowedOrigins = l.file.texts(n, "allowed_origins")
 		l.noteList("allowed_origins", n, l.config.AllowedOrigins)
 		l.refuseWildcards(n, "allowed_origins")
@@ -181,5 +181,5 @@ func isOrigin(s string) bool {
 }
 
 func (l *loader) noteList(key string, n *yaml.Node, values []string) {
-	l.note(key, "["+strings.Join(values, ", ")+"]", origin{l.file.name, n.Line, n.Column})
+	l.note(key, "["+strings.Join(values, ", ")+"]", l.file.place(n))
 }

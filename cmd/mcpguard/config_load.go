@@ -78,6 +78,7 @@ func configPath(path string, env *environment) (string, error) {
 type loader struct {
 	config  *Config
 	file    *yamlFile // nil without a file
+	top     *mapping  // of the file; nil without one
 	flags   overrides
 	env     *environment
 	origins map[string]origin // of what was set, by key
@@ -108,12 +109,12 @@ type setting struct {
 }
 
 func (l *loader) load() {
-	root := l.root()
-	l.chooseLocal(root)
-	l.scalars(root)
-	l.identity(root)
-	l.lists(root)
-	l.upstreams(root)
+	l.top = l.root()
+	l.chooseLocal()
+	l.scalars()
+	l.identity()
+	l.lists()
+	l.upstreams()
 	l.unknownVariables()
 }
 
@@ -161,18 +162,19 @@ func topKeys() []string {
 }
 
 // scalars sets every key of the table, from the strongest source that has it.
-func (l *loader) scalars(root *mapping) {
+func (l *loader) scalars() {
 	for _, group := range []string{"tls", "record", "record.retention", "limits"} {
-		if m := l.file.under(root, group); m != nil {
+		if m := l.file.under(l.top, group); m != nil {
+			l.given[group] = true
 			l.file.refuseUnknown(m, group, keysBelow(group))
 		}
 	}
 	for i := range settingKeys {
-		l.scalar(&settingKeys[i], root)
+		l.scalar(&settingKeys[i])
 	}
 }
 
-func (l *loader) scalar(k *settingKey, root *mapping) {
+func (l *loader) scalar(k *settingKey) {
 	if text, ok := l.flags.settings[k.key]; ok {
 		l.given[k.key] = true
 		l.set(k, text, text, origin{name: k.flag()}, "")
@@ -183,9 +185,9 @@ func (l *loader) scalar(k *settingKey, root *mapping) {
 		l.set(k, text, text, origin{name: k.variable()}, "")
 		return
 	}
-	if node := l.file.at(root, k.key); node != nil {
+	if node := l.file.at(l.top, k.key); node != nil {
 		l.given[k.key] = true
-		where := origin{l.file.name, node.Line, node.Column}
+		where := l.file.place(node)
 		text, ok := l.file.scalar(node, k.key)
 		if !ok {
 			return

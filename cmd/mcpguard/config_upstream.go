@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -12,12 +11,12 @@ import (
 )
 
 // upstreams reads the upstreams block, or takes the one that the flags name.
-func (l *loader) upstreams(root *mapping) {
+func (l *loader) upstreams() {
 	if l.flags.upstream != "" || l.flags.upstreamCmd != "" {
 		l.flagUpstream()
 		return
 	}
-	n := root.get("upstreams")
+	n := l.top.get("upstreams")
 	if n == nil {
 		return
 	}
@@ -188,66 +187,6 @@ func (l *loader) httpUpstream(u *Upstream, m *mapping, what string) {
 	u.Headers = l.pairs(m.get("headers"), what+".headers", checkHeader)
 }
 
-// checkURL returns what may be shown of an upstream's URL. Its errors do not
-// quote it.
-func checkURL(text string) (address string, err error) {
-	parsed, err := url.Parse(text)
-	switch {
-	case err != nil || parsed.Host == "" || parsed.Opaque != "":
-		return "", hinted{"it is not a URL", "http://127.0.0.1:9101/mcp"}
-	case parsed.Scheme != "http" && parsed.Scheme != "https":
-		return "", hinted{"it is neither http nor https", "http://127.0.0.1:9101/mcp"}
-	case parsed.User != nil:
-		return "", hinted{"it holds a user or password", `headers: {Authorization: "Basic ${env:X}"}`}
-	case parsed.Fragment != "":
-		return "", hinted{"it holds a fragment", ""}
-	}
-	return parsed.Scheme + "://" + parsed.Host + parsed.EscapedPath(), nil
-}
-
-// shownURL shows a URL up to its query, and references as references.
-func shownURL(written, address string) string {
-	path, _, query := strings.Cut(written, "?")
-	switch {
-	case strings.Contains(path, "${"):
-		return shownReferences(written)
-	case query:
-		return address + "?[secret]"
-	}
-	return address
-}
-
-// ownHeaders are set by mcpguard itself, or belong to one connection.
-var ownHeaders = []string{
-	"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect",
-	"host", "keep-alive", "last-event-id", "proxy-authorization", "proxy-connection", "te", "trailer",
-	"transfer-encoding", "upgrade",
-}
-
-func checkHeader(name, value string) error {
-	lower := strings.ToLower(name)
-	switch {
-	case !isToken(name):
-		return fmt.Errorf("%q is no name of a header", name)
-	case slices.Contains(ownHeaders, lower) || strings.HasPrefix(lower, "mcp-"):
-		return hinted{fmt.Sprintf("the header %s is mcpguard's own to set", name), "remove it"}
-	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-		return hinted{fmt.Sprintf("the value of %s holds a control character", name), "one line of text"}
-	}
-	return nil
-}
-
-// isToken reports whether s is a token of RFC 9110, section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
 func (l *loader) stdioUpstream(u *Upstream, m *mapping, what string) {
 	n := m.get("command")
 	if text, ok := l.secret(n, what+".command"); ok {
@@ -287,16 +226,6 @@ func (l *loader) args(u *Upstream, n *yaml.Node, what string) {
 		written = append(written, c.Value)
 	}
 	l.noteUpstream(what, "["+strings.Join(shownArgs(written), ", ")+"]", n)
-}
-
-func checkVariable(name, value string) error {
-	if !isVariableName(name) {
-		return fmt.Errorf("%q is no name of a variable", name)
-	}
-	if strings.ContainsRune(value, 0) {
-		return fmt.Errorf("the value of %s holds a NUL", name)
-	}
-	return nil
 }
 
 func (l *loader) cwd(u *Upstream, n *yaml.Node, what string) {
@@ -385,5 +314,5 @@ func (l *loader) upstreamLimits(u *Upstream, m *mapping, what string) {
 }
 
 func (l *loader) noteUpstream(key, shown string, n *yaml.Node) {
-	l.note(key, shown, origin{l.file.name, n.Line, n.Column})
+	l.note(key, shown, l.file.place(n))
 }

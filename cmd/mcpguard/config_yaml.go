@@ -66,6 +66,9 @@ func (f *yamlFile) mistake(line, col int, message, hint string) {
 	f.mistakes = append(f.mistakes, m)
 }
 
+// place is where a value stands.
+func (f *yamlFile) place(n *yaml.Node) origin { return origin{f.name, n.Line, n.Column} }
+
 func (f *yamlFile) wrong(n *yaml.Node, message, hint string) {
 	f.mistake(n.Line, n.Column, message, hint)
 }

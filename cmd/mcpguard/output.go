@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The forms of output: -o.
@@ -30,7 +31,7 @@ func writeJSON(w io.Writer, v any) error {
 // colours or turn the order of characters around is shown as its escape.
 func printable(s string) string {
 	harmless := func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) }
-	if strings.IndexFunc(s, func(r rune) bool { return !harmless(r) }) < 0 {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !harmless(r) }) < 0 {
 		return s
 	}
 	var b strings.Builder

@@ -224,12 +224,15 @@ func modern(request string) string {
 }
 
 // compareWires sends the same messages down both roads and compares the bytes of
-// every answer.
+// what comes back.
 func compareWires(t *testing.T, direct, through wire, messages []string) {
 	t.Helper()
 	answers := 0
 	for _, message := range messages {
 		want, got := direct.send(t, message), through.send(t, message)
+		if method := envelopeOf(t, []byte(message)).Method; strings.HasSuffix(method, "/list") {
+			want, got = listResult(t, want), outcome(t, got)
+		}
 		if !bytes.Equal(want, got) {
 			t.Errorf("%s:\ndirect           %s\nthrough mcpguard %s", message, abridged(want, got), abridged(got, want))
 		}
@@ -238,6 +241,37 @@ func compareWires(t *testing.T, direct, through wire, messages []string) {
 		}
 	}
 	t.Logf("%d answers compared", answers)
+	message := call(1000, "no_such_tool", `{}`)
+	if w, ok := through.(*httpWire); ok && w.version == modernVersion {
+		message = modern(message)
+	}
+	if got := through.send(t, message); !bytes.Contains(got, []byte(`"error":{"code":-32602,`)) {
+		t.Errorf("a tool that does not exist: %s, want error -32602", got)
+	}
+}
+
+// listResult is the result of a list as it should come through mcpguard, which
+// answers lists from its catalogue: the envelope is its own, and no shared cache
+// may keep what was filtered for one caller (DESIGN law 9).
+func listResult(t *testing.T, answer []byte) []byte {
+	t.Helper()
+	return bytes.Replace(outcome(t, answer), []byte(`"cacheScope":"public"`), []byte(`"cacheScope":"private"`), 1)
+}
+
+// outcome is the result or error of an answer, byte for byte.
+func outcome(t *testing.T, answer []byte) []byte {
+	t.Helper()
+	var a struct {
+		Result json.RawMessage `json:"result"`
+		Error  json.RawMessage `json:"error"`
+	}
+	if err := json.Unmarshal(answer, &a); err != nil {
+		t.Fatalf("read %q: %v", answer, err)
+	}
+	if len(a.Result) == 0 {
+		return a.Error
+	}
+	return a.Result
 }
 
 // abridged is a long answer around where it begins to differ from another.

@@ -48,6 +48,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 a check found problems,
 	completeFlag(root, "output", outputTable, outputJSON, outputJSONL)
 	root.AddCommand(
 		newServeCommand(env),
+		newDemoCommand(env),
 		newPolicyCommand(env),
 		newTokenCommand(env),
 		newConfigCommand(env),

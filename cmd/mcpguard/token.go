@@ -58,18 +58,19 @@ shown once: the entry holds its digest only. Nothing is written anywhere.`,
 	flags.StringVar(&entry.Owner, "owner", "", "the person who answers for it")
 	flags.StringSliceVar(&entry.Groups, "groups", nil, "groups of the caller, separated by commas")
 	flags.StringVar(&entry.Expires, "expires", "", "a `DAY` (2027-01-31), a moment, or a time from now (90d)")
-	for _, name := range []string{"name", "owner", "expires"} {
-		// The only error is a flag that does not exist.
-		_ = cmd.MarkFlagRequired(name)
-	}
 	return cmd
 }
 
 // check validates what was given, and makes a duration a moment.
 func (e *tokenEntry) check(now time.Time) error {
+	for _, flag := range []struct{ name, value string }{{"name", e.Name}, {"owner", e.Owner}, {"expires", e.Expires}} {
+		if strings.TrimSpace(flag.value) == "" {
+			return hinted{"make a token: --" + flag.name + " is missing", "mcpguard token new --help"}
+		}
+	}
 	for _, text := range append([]string{e.Name, e.Owner}, e.Groups...) {
 		if strings.TrimSpace(text) == "" {
-			return errors.New("make a token: a name, owner or group is empty")
+			return errors.New("make a token: a group is empty")
 		}
 		if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return errors.New("make a token: a name, owner or group holds characters that do not print")
