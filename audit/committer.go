@@ -140,6 +140,7 @@ func (c *committer) purge(ctx context.Context) {
 	more, err := c.purgeSome(ctx)
 	c.purgeDue = more
 	if err == nil {
+		c.purgeError = nil
 		return
 	}
 	c.purgeError = fmt.Errorf("purge chain %s: %w", c.log.cfg.Chain, err)

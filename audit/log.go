@@ -252,7 +252,7 @@ func (l *Log) settle(b *batch, kept int, err error) {
 }
 
 // Close takes no more records, keeps those that were put, and ends the log's
-// goroutine. When ctx ends first, it abandons what is not yet on disk, whose
+// goroutine. It tells when the last purge failed. When ctx ends first, it abandons what is not yet on disk, whose
 // Commits then fail.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
@@ -265,7 +265,7 @@ func (l *Log) Close(ctx context.Context) error {
 	select {
 	case <-l.done:
 		l.halt()
-		return nil
+		return l.committer.purgeError
 	case <-ctx.Done():
 		l.halt()
 		return fmt.Errorf("close log: %w", ctx.Err())

@@ -64,14 +64,13 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 
 // forward sends a request upstream and passes on what comes back, to its answer.
 func (p *Proxy) forward(ctx context.Context, x *exchange) {
-	clock := p.now()
+	x.sent = p.now()
 	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.paramHeaders()})
 	if err != nil {
 		p.fail(ctx, x, err)
 		return
 	}
 	defer a.close()
-	x.took("upstream", clock)
 	err = p.pump(ctx, a, x, x.alive)
 	switch {
 	case err == nil:
@@ -151,10 +150,10 @@ func (p *Proxy) upstreamRefusal(err error) *Refusal {
 	var fault *upstreamError
 	switch {
 	case errors.As(err, &fault):
-		return &Refusal{Stage: "upstream", Code: codeInternal, Status: http.StatusOK, Failed: true, err: err,
+		return &Refusal{Stage: "upstream", Code: codeInternal, Status: fault.status, Failed: true, err: err,
 			Reason: "upstream " + fault.upstream + " " + fault.what}
 	case errors.Is(err, errCancelled), errors.Is(err, context.Canceled):
-		return &Refusal{Stage: "upstream", Code: codeInternal, Status: http.StatusOK, Failed: true, err: err, Reason: "the request was cancelled"}
+		return &Refusal{Stage: "upstream", Code: codeInternal, Failed: true, err: err, Reason: "the request was cancelled"}
 	case errors.Is(err, errShutdown):
 		return &Refusal{Stage: "upstream", Code: codeInternal, Status: http.StatusServiceUnavailable, Failed: true, err: err,
 			Reason: "mcpguard is shutting down; whether the call was executed is not known"}

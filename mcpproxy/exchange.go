@@ -28,6 +28,7 @@ type exchange struct {
 	method  method
 	snap    Snapshot
 	started time.Time
+	sent    time.Time // when it went upstream
 
 	call      *toolcall.Call // set where policy judges the request
 	decision  toolcall.Decision
@@ -51,14 +52,14 @@ func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	until := x.p.ctx
-	if x.frame.method == "subscriptions/listen" {
+	if x.frame.method == listenMethod {
 		until = x.p.open
 	}
 	unhook := context.AfterFunc(until, func() { cancel(errShutdown) })
 	timeout := x.ses.up.Timeout
 	idle := time.AfterFunc(timeout, func() { cancel(errIdle) })
 	x.alive = func() { idle.Reset(timeout) }
-	if x.frame.method == "subscriptions/listen" {
+	if x.frame.method == listenMethod {
 		idle.Stop()
 		x.alive = func() {}
 	}
@@ -128,6 +129,17 @@ func (x *exchange) redact() *redact.Redactor {
 		}
 	}
 	return x.redactor
+}
+
+// refresh takes the policy in force, for a stream that answers no call: it may
+// stay open for longer than a policy.
+func (x *exchange) refresh() {
+	if x.frame.kind == request && x.frame.method != listenMethod {
+		return
+	}
+	if snap := x.p.cfg.Judge.Current(); snap.Digest() != x.snap.Digest() {
+		x.snap, x.redactor = snap, nil
+	}
 }
 
 // took notes how long a stage took, and starts the clock of the next.

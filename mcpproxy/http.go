@@ -19,12 +19,11 @@ import (
 // ServeHTTP is the agents' door. /mcp/NAME is the upstream NAME; /mcp is the only
 // upstream, where there is one. /t/mcp... is the same.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.work.Add(1)
-	defer p.work.Done()
-	if p.ctx.Err() != nil {
+	if !p.enter() {
 		refuseHTTP(w, http.StatusServiceUnavailable, "mcpguard is shutting down")
 		return
 	}
+	defer p.work.Done()
 	if status, reason := p.checkHost(r); status != 0 {
 		refuseHTTP(w, status, reason)
 		return

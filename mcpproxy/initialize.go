@@ -19,6 +19,9 @@ func (rq *requestOf) initialize(f frame) {
 		return
 	}
 	f, err := clampVersion(f)
+	if err == nil {
+		f, err = withoutTasks(f, f.params)
+	}
 	if err != nil {
 		rq.refuse(&f, legacy, err)
 		return
@@ -38,8 +41,18 @@ func (rq *requestOf) initialize(f frame) {
 	p.forward(ctx, x)
 	if ses.handle == "" {
 		p.sessions.forget(ses)
-		ses.leg.end(context.WithoutCancel(ctx))
+		ses.letGo()
 	}
+}
+
+// withoutTasks takes the tasks capability out of what one side declares to the
+// other: mcpguard does not follow tasks, and what they say later would go unseen.
+func withoutTasks(f frame, declared toolcall.JSON) (frame, error) {
+	tasks := declared.Member("capabilities").Member("tasks")
+	if tasks.IsZero() {
+		return f, nil
+	}
+	return f.edited([]toolcall.Edit{{At: tasks}})
 }
 
 // clampVersion asks for the newest legacy revision where the client asks for one
@@ -76,7 +89,7 @@ func established(_ context.Context, x *exchange, f frame) (frame, error) {
 		return frame{}, err
 	}
 	x.out.session = ses.handle
-	return f, nil
+	return withoutTasks(f, f.result)
 }
 
 // discovered narrows server/discover to the revisions that mcpguard knows, and

@@ -55,6 +55,7 @@ var (
 type upstreamError struct {
 	upstream string
 	what     string // for the caller; never quotes the upstream
+	status   int    // HTTP status for the caller, where the upstream's own says something; else 0
 	err      error
 }
 

@@ -24,6 +24,9 @@ var (
 	onlyModern = []era{modern}
 )
 
+// listenMethod opens a stream that may be silent for as long as it likes.
+const listenMethod = "subscriptions/listen"
+
 // requests are the requests that a client may send. initialize is not among
 // them: it has no session yet (initialize.go). What is not here is unknown, and
 // needs a rule of policy that allows it by name.
@@ -41,7 +44,7 @@ var requests = map[string]method{
 	"resources/read":           {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri", result: asksInput},
 	"resources/subscribe":      {eras: onlyLegacy, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri"},
 	"resources/unsubscribe":    {eras: onlyLegacy, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri"},
-	"subscriptions/listen":     {eras: onlyModern, serve: (*Proxy).subscribe},
+	listenMethod:               {eras: onlyModern, serve: (*Proxy).subscribe},
 }
 
 // restoring is for methods that policy judges by their answer only: handles in

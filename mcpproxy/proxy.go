@@ -94,13 +94,17 @@ type Proxy struct {
 	upstreams map[string]*upstream
 	only      *upstream // where there is exactly one
 	sessions  *sessions
+	flood     *flood
 	ownID     atomic.Int64 // numbers mcpguard's own requests
 
 	ctx   context.Context // ends with Close
 	stop  context.CancelCauseFunc
 	open  context.Context // ends with Drain: streams that answer no call
 	drain context.CancelCauseFunc
-	work  sync.WaitGroup // requests under way
+
+	mu     sync.Mutex
+	closed bool
+	work   sync.WaitGroup // requests under way; grows only while not closed
 }
 
 // New makes a Proxy. Close lets go of what it holds.
@@ -117,7 +121,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}}
+	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood()}
 	for _, u := range cfg.Upstreams {
 		if p.upstreams[u.Name] != nil {
 			return nil, fmt.Errorf("make a proxy: two upstreams are called %s", u.Name)
@@ -138,6 +142,16 @@ func New(cfg Config) (*Proxy, error) {
 	return p, nil
 }
 
+// enter counts a request under way; it is false once the proxy is closed.
+func (p *Proxy) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.work.Add(1)
+	}
+	return !p.closed
+}
+
 func (p *Proxy) now() time.Time { return p.cfg.Now() }
 
 // Drain ends the streams that answer no call, which would otherwise stay open
@@ -147,6 +161,9 @@ func (p *Proxy) Drain() { p.drain(errShutdown) }
 // Close ends every call under way, waits until each is recorded, and stops the
 // server processes. The listener must have stopped accepting.
 func (p *Proxy) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	p.stop(errShutdown)
 	p.work.Wait()
 	p.sessions.close()

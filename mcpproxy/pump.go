@@ -16,6 +16,7 @@ func (p *Proxy) pump(ctx context.Context, a *answer, x *exchange, alive func()) 
 			return err
 		}
 		alive()
+		x.refresh()
 		ev := in.event
 		switch in.frame.kind {
 		case noFrame:

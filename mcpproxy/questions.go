@@ -133,7 +133,7 @@ func (p *Proxy) answered(ctx context.Context, x *exchange) {
 	delete(x.ses.asked, key)
 	x.ses.mu.Unlock()
 	if q == nil {
-		p.refuseStray(ctx, x, &Refusal{Stage: "frame", Code: codeInvalidRequest, Status: http.StatusBadRequest,
+		p.refuse(ctx, x, &Refusal{Stage: "frame", Code: codeInvalidRequest, Status: http.StatusBadRequest,
 			Reason: "nothing with this id was asked in this session"})
 		return
 	}

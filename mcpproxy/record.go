@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"mcpguard/audit"
@@ -169,16 +170,29 @@ func (p *Proxy) recordRefusal(ctx context.Context, x *exchange, r *Refusal) erro
 		rec.Effect = toolcall.Approve
 	}
 	rec.Reason = redact.Public(r.Stage + ": " + r.Reason)
+	if r.Hidden {
+		rec.Reason = redact.Public(r.Stage + ": not there for this caller")
+	}
 	rec.Stages = x.stages
+	return p.putRefusal(ctx, rec)
+}
+
+// putRefusal makes a refusal durable, unless its caller is refused so often that
+// the record of it would drive out what matters: then it is counted, and the
+// next one that is kept tells how many were not (law 14).
+func (p *Proxy) putRefusal(ctx context.Context, rec audit.Record) error {
+	before, ok := p.flood.admit(rec.Caller.Key(), p.now())
+	if !ok {
+		return &Refusal{Stage: "flood", Code: codeInternal, Status: http.StatusTooManyRequests, Failed: true,
+			Reason: "too many of this caller's messages were refused: slow down"}
+	}
+	if before > 0 {
+		rec.Reason = redact.Public(rec.Reason.String() + " (" + strconv.Itoa(before) + " refusals before this one were counted, not kept)")
+	}
 	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
 		return unrecorded(err)
 	}
 	return nil
-}
-
-// refuseStray refuses a message that nothing waits for.
-func (p *Proxy) refuseStray(ctx context.Context, x *exchange, r *Refusal) {
-	p.refuse(ctx, x, r)
 }
 
 // recordStray keeps evidence of a message that was refused before it belonged to
@@ -193,10 +207,7 @@ func (p *Proxy) recordStray(rq *requestOf, f *frame, r *Refusal) error {
 		Upstream: rq.up.Name, Method: cut(f.method, maxEcho), Outcome: toolcall.OutcomeRefused,
 		Policy: snap.Digest(), Reason: redact.Public(r.Stage + ": " + r.Reason),
 	}
-	if err := p.cfg.Record.Put(rec).Wait(rq.r.Context()); err != nil {
-		return unrecorded(err)
-	}
-	return nil
+	return p.putRefusal(rq.r.Context(), rec)
 }
 
 // recordSession makes the start or the end of a session durable.

@@ -110,7 +110,7 @@ func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era) (*answe
 		}
 		f, err := parseInbound(l.up.Name, text, l.up.limits)
 		if res.StatusCode >= 400 && (err != nil || f.err.IsZero()) {
-			return nil, l.fault(fmt.Sprintf("answered with HTTP status %d", res.StatusCode), nil)
+			return nil, l.refused(res.StatusCode, e)
 		}
 		if err != nil {
 			return nil, err
@@ -194,6 +194,16 @@ func (l *httpLeg) end(ctx context.Context) {
 
 func (l *httpLeg) fault(what string, err error) error {
 	return &upstreamError{upstream: l.up.Name, what: what, err: err}
+}
+
+// refused is an HTTP status without a message. A modern client learns by the
+// status that a server is legacy (MCP 2026-07-28, Versioning), so it is passed on.
+func (l *httpLeg) refused(status int, e era) error {
+	fault := &upstreamError{upstream: l.up.Name, what: fmt.Sprintf("answered with HTTP status %d", status)}
+	if e == modern && status < 500 && status != http.StatusUnauthorized {
+		fault.status = status
+	}
+	return fault
 }
 
 func (l *httpLeg) unreachable(ctx context.Context, err error) error {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"mcpguard/audit"
 	"mcpguard/toolcall"
 )
@@ -69,8 +71,10 @@ type sessions struct {
 	table  map[string]*session // legacy by handle, modern by modernKey
 	counts map[string]quota    // what each caller holds
 	total  quota
-	stop   chan struct{}
-	idle   sync.WaitGroup
+
+	opening singleflight.Group // of modern sessions, by their key
+	stop    chan struct{}
+	idle    sync.WaitGroup
 }
 
 var (
@@ -213,6 +217,10 @@ func (s *sessions) find(ctx context.Context, up *upstream, c toolcall.Caller, ha
 	if ses.era != legacy || ses.up != up || ses.caller.Key() != c.Key() || ses.ended.Load() {
 		return nil, errNoSession
 	}
+	if ses.dead() {
+		s.drop(ses, "the server process ended")
+		return nil, errNoSession
+	}
 	ses.touch(s.p.now())
 	return ses, nil
 }
@@ -259,32 +267,46 @@ func (s *sessions) revive(ctx context.Context, up *upstream, c toolcall.Caller, 
 // itself does not tell sessions apart: it could choose a thousand.
 func (s *sessions) modernFor(up *upstream, c toolcall.Caller, info clientInfo) (*session, error) {
 	key := fmt.Sprintf("modern\x00%s\x00%d:%s\x00%s", up.Name, len(c.Client), c.Client, c.Key())
-	s.mu.Lock()
-	ses := s.table[key]
-	s.mu.Unlock()
-	if ses != nil && !ses.dead() {
-		ses.touch(s.p.now())
+	if ses := s.alive(key); ses != nil {
 		return ses, nil
 	}
-	if ses != nil {
-		s.drop(ses, "the server process ended")
-	}
-	fresh, err := s.open(up, modern, c, info)
+	ses, err, _ := s.opening.Do(key, func() (any, error) {
+		if ses := s.alive(key); ses != nil {
+			return ses, nil
+		}
+		ses, err := s.open(up, modern, c, info)
+		if err != nil {
+			return nil, err
+		}
+		ses.handle = key
+		if err := s.p.recordSession(ses, audit.SessionStart, ""); err != nil {
+			s.forget(ses)
+			ses.letGo()
+			return nil, err
+		}
+		s.name(key, ses)
+		return ses, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	fresh.handle = key
-	if there := s.name(key, fresh); there != fresh {
-		s.release(c, up)
-		fresh.leg.end(context.Background())
-		return there, nil
+	return ses.(*session), nil
+}
+
+// alive is the session of that name, unless its server process is gone.
+func (s *sessions) alive(key string) *session {
+	s.mu.Lock()
+	ses := s.table[key]
+	s.mu.Unlock()
+	if ses == nil {
+		return nil
 	}
-	if err := s.p.recordSession(fresh, audit.SessionStart, ""); err != nil {
-		s.forget(fresh)
-		fresh.leg.end(context.Background())
-		return nil, err
+	if ses.dead() {
+		s.drop(ses, "the server process ended")
+		return nil
 	}
-	return fresh, nil
+	ses.touch(s.p.now())
+	return ses
 }
 
 // dead reports whether the session's server process is gone.
@@ -317,7 +339,14 @@ func (s *sessions) drop(ses *session, why string) {
 	if err := s.p.recordSession(ses, audit.SessionEnd, why); err != nil {
 		s.p.log.Error("record the end of a session", "session", ses.id, "err", err)
 	}
-	ses.leg.end(context.Background())
+	ses.letGo()
+}
+
+// letGo ends the way to the upstream, within bounds.
+func (ses *session) letGo() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*grace)
+	defer cancel()
+	ses.leg.end(ctx)
 }
 
 // finish ends a session at the client's wish: recorded first, so that no
@@ -327,9 +356,7 @@ func (s *sessions) finish(ses *session) error {
 		return err
 	}
 	if s.forget(ses) {
-		ctx, cancel := context.WithTimeout(context.Background(), ses.up.Timeout)
-		defer cancel()
-		ses.leg.end(ctx)
+		ses.letGo()
 	}
 	return nil
 }
@@ -378,6 +405,9 @@ func (s *sessions) close() {
 	wait.Wait()
 }
 
+// maxInFlight bounds the requests that one session may have running (law 14).
+const maxInFlight = 1024
+
 // enter books a legacy request in flight; an id that is in flight already is
 // refused, because its answers could not be told apart.
 func (ses *session) enter(x *exchange) error {
@@ -387,8 +417,11 @@ func (ses *session) enter(x *exchange) error {
 	key := idKey(x.frame.id)
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
-	if ses.inFlight[key] != nil {
+	switch {
+	case ses.inFlight[key] != nil:
 		return badFrame("a request with this id is still running in this session")
+	case len(ses.inFlight) >= maxInFlight:
+		return &Refusal{Stage: "session", Code: codeInternal, Status: http.StatusTooManyRequests, Reason: "too many requests are running in this session"}
 	}
 	ses.inFlight[key] = x
 	return nil

@@ -27,7 +27,7 @@ func (p *Proxy) settle(ctx context.Context, x *exchange, f frame, status int) (t
 		p.log.Warn("an upstream answered a request twice", "upstream", x.ses.up.Name)
 		return "", 0
 	}
-	clock := x.took("answer", p.now())
+	clock := x.took("upstream", x.sent)
 	end := ending{outcome: outcomeOf(f), raw: f.result}
 	if f.result.IsZero() {
 		end.raw = f.err
@@ -37,11 +37,10 @@ func (p *Proxy) settle(ctx context.Context, x *exchange, f frame, status int) (t
 		end.result, end.findings = redact.Clean{}, nil
 		end.outcome, end.reason = toolcall.OutcomeWithheld, p.upstreamRefusal(err).Reason
 	}
-	clock = x.took("redact", clock)
+	x.took("redact", clock)
 	if recorded := p.finish(ctx, x, end); recorded != nil {
 		err = recorded
 	}
-	x.took("outcome", clock)
 	if err != nil {
 		r := p.upstreamRefusal(err)
 		p.logRefusal(r)
@@ -86,6 +85,9 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (frame, er
 	if err != nil {
 		return frame{}, err
 	}
+	if err := noTask(f.result); err != nil {
+		return frame{}, err
+	}
 	if x.method.result != nil && !f.result.IsZero() {
 		if f, err = x.method.result(ctx, x, f); err != nil {
 			return frame{}, err
@@ -108,6 +110,19 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (frame, er
 		return f, nil
 	}
 	return f.rebuilt(body, clean)
+}
+
+// noTask refuses a result that only promises one: what the task will say later
+// comes by a road that is not guarded.
+func noTask(result toolcall.JSON) error {
+	kind, _ := result.Member("resultType").Str()
+	switch kind {
+	case "", "complete", "input_required":
+		if result.Member("task").IsZero() || !result.Member("content").IsZero() {
+			return nil
+		}
+	}
+	return &Refusal{Stage: "answer", Reason: "the upstream answered with a task, or with a kind of result that mcpguard does not know"}
 }
 
 // asAsked gives a response the id of the request, where an upstream answered an

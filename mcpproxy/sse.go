@@ -41,8 +41,8 @@ func newEventReader(src io.Reader, limit int) *eventReader {
 // stream it is io.EOF; an event without its blank line is dropped, as clients do.
 func (r *eventReader) next() (event, error) {
 	var ev event
-	var data [][]byte
-	size, any := 0, false
+	var more []byte // data lines behind the first
+	lines, size, any := 0, 0, false
 	for {
 		line, err := r.line()
 		if err != nil {
@@ -52,7 +52,9 @@ func (r *eventReader) next() (event, error) {
 			if !any {
 				continue
 			}
-			ev.data = string(bytes.Join(data, []byte{'\n'}))
+			if more != nil {
+				ev.data += string(more)
+			}
 			return ev, nil
 		}
 		if size += len(line); size > r.limit {
@@ -62,7 +64,11 @@ func (r *eventReader) next() (event, error) {
 		value = bytes.TrimPrefix(value, []byte{' '})
 		switch string(name) {
 		case "data":
-			data, any = append(data, bytes.Clone(value)), true
+			if lines++; lines == 1 {
+				ev.data, any = string(value), true
+			} else {
+				more = append(append(more, '\n'), value...)
+			}
 		case "id":
 			if bytes.IndexByte(value, 0) < 0 {
 				ev.id, ev.hasID, any = string(value), true, true

@@ -43,6 +43,12 @@ func find(ctx context.Context, p *Proxy, x *exchange) error {
 		ID: id, Caller: x.ses.caller, Session: x.ses.id, Upstream: x.ses.up.Name,
 		Kind: x.method.kind, Name: target, Args: x.frame.params.Member("arguments"), Meta: x.frame.meta(), At: x.started,
 	}
+	if x.method.kind == toolcall.Method {
+		x.call.Args = x.frame.params
+	}
+	if !x.frame.params.Member("task").IsZero() {
+		return &Refusal{Stage: "find", Code: codeInvalidParams, Reason: "calls as tasks are not available: send the call without params.task"}
+	}
 	if t := x.call.Args.Type(); t != toolcall.NoType && t != toolcall.ObjectType {
 		return &Refusal{Stage: "find", Code: codeInvalidParams, Reason: "params.arguments must be an object"}
 	}

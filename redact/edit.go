@@ -55,13 +55,13 @@ func (u *run) replacement(e edit) string {
 }
 
 // escaped makes s, so many times, the inside of a JSON string. Only our own
-// replacements come here, and they hold no control characters.
+// replacements come here: quotes are all that they have to escape, and before
+// each of them the backslashes double with every level.
 func escaped(s string, depth uint8) string {
-	if depth == 0 || !strings.ContainsAny(s, `"\`) {
+	if depth == 0 {
 		return s
 	}
-	s = strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(s)
-	return escaped(s, depth-1)
+	return strings.ReplaceAll(s, `"`, strings.Repeat(`\`, 1<<depth-1)+`"`)
 }
 
 // apply makes the edits.

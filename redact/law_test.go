@@ -59,6 +59,9 @@ func checkAgainstModel(t *testing.T, text string, paths []string) {
 	}
 	m := &model{paths: stepsOf(t, paths)}
 	m.redact(slow, roots, texts)
+	if m.unsure {
+		return
+	}
 
 	out, _, err := redactor(t, paths...).Redact(doc, s)
 	var w *redact.Withheld

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"mcpguard/toolcall"
@@ -23,7 +24,10 @@ type tree struct {
 	text    *tree // what a text of the surface holds, when it is JSON
 	surface bool  // a text of the surface
 
-	isRoot, masked, shapeless bool
+	isRoot    bool
+	masked    bool // a path ends here, or above
+	odd       bool // a path cannot go on here
+	shapeless bool // the same behind a "**"
 }
 
 type member struct {
@@ -49,6 +53,7 @@ type model struct {
 	paths    [][]toolcall.Step
 	secrets  []string
 	withheld bool
+	unsure   bool // a text may or may not look like JSON: TestTexts has the table
 }
 
 // redact masks doc, of which roots and texts are the surface.
@@ -57,7 +62,7 @@ func (m *model) redact(doc *tree, roots, texts []*tree) {
 		m.read(n, 0)
 	}
 	for n := range everyTree(doc) {
-		m.judge(n, false)
+		m.judge(n)
 	}
 	m.collect(doc, false)
 	names := 0
@@ -71,11 +76,13 @@ func (m *model) read(n *tree, depth int) {
 		return
 	}
 	n.surface = true
-	trimmed := strings.TrimSpace(n.str)
+	_, trimmed, _ := trim(n.str)
 	j, err := toolcall.Parse(trimmed, toolcall.Limits{Bytes: len(trimmed), Depth: 128})
 	switch {
-	case err != nil && looksBroken(trimmed):
+	case err != nil && strings.HasPrefix(trimmed, "{"):
 		m.withheld = true
+	case err != nil && strings.HasPrefix(trimmed, "["):
+		m.unsure = true
 	case err == nil && depth < 4 && (j.Type() >= toolcall.StringType):
 		n.text = treeOf(j)
 		m.read(n.text, depth+1)
@@ -84,10 +91,13 @@ func (m *model) read(n *tree, depth int) {
 	}
 }
 
-// looksBroken is for the texts of these tests only: what starts like JSON there
-// is JSON.
-func looksBroken(s string) bool {
-	return strings.HasPrefix(s, "{") || strings.HasPrefix(s, `["`) || strings.HasPrefix(s, `[{`)
+// trim cuts off what stands around JSON: in front whatever some reader skips,
+// behind it what JSON allows.
+func trim(s string) (lead, middle, tail string) {
+	middle = strings.TrimLeftFunc(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\ufeff\u200b\u2060", r) })
+	lead = s[:len(s)-len(middle)]
+	rest := strings.TrimRight(middle, " \t\r\n")
+	return lead, rest, middle[len(rest):]
 }
 
 // everyTree goes over n and all below it, into texts too.
@@ -116,7 +126,7 @@ func (n *tree) visit(yield func(*tree) bool) bool {
 }
 
 // judge follows every path from a root.
-func (m *model) judge(n *tree, _ bool) {
+func (m *model) judge(n *tree) {
 	if !n.isRoot {
 		return
 	}
@@ -150,8 +160,7 @@ func (m *model) follow(n *tree, p []toolcall.Step, at int) {
 		case deep:
 			n.shapeless = true // masked, unless it is anyway
 		default:
-			n.isRoot = n.isRoot || false
-			m.odd(n)
+			n.odd = true
 		}
 		return
 	}
@@ -167,18 +176,10 @@ func (m *model) follow(n *tree, p []toolcall.Step, at int) {
 	}
 }
 
-// odd notes a shape that withholds the document, unless the value is masked.
-func (m *model) odd(n *tree) { n.str = oddMark + n.str }
-
-const oddMark = "\x00odd\x00"
-
 // collect masks, and keeps what was removed.
 func (m *model) collect(n *tree, inside bool) {
 	inside = inside || n.masked
-	for strings.HasPrefix(n.str, oddMark) {
-		n.str = n.str[len(oddMark):]
-		m.withheld = m.withheld || !inside
-	}
+	m.withheld = m.withheld || n.odd && !inside
 	inside = inside || n.shapeless
 	n.masked = inside
 	if inside {
@@ -236,8 +237,7 @@ func (m *model) search(n *tree, names *int, depth int) {
 	case n.text != nil:
 		inner := 0
 		m.search(n.text, &inner, depth+1)
-		lead := n.str[:len(n.str)-len(strings.TrimLeft(n.str, " \t\r\n"))]
-		tail := n.str[len(strings.TrimRight(n.str, " \t\r\n")):]
+		lead, _, tail := trim(n.str)
 		n.str = lead + n.text.encode() + tail
 	default:
 		m.searchString(n, depth+1)
@@ -245,14 +245,14 @@ func (m *model) search(n *tree, names *int, depth int) {
 }
 
 func (m *model) searchString(n *tree, depth int) {
-	trimmed := strings.TrimSpace(n.str)
+	lead, trimmed, tail := trim(n.str)
 	if !n.surface && depth <= 4 && trimmed != "" && strings.ContainsAny(trimmed[:1], "[{") {
 		if j, err := toolcall.Parse(trimmed, toolcall.Limits{Bytes: len(trimmed), Depth: 128}); err == nil {
 			inner, before := treeOf(j), treeOf(j)
 			names := 0
 			m.search(inner, &names, depth)
 			if encoded := inner.encode(); encoded != before.encode() {
-				n.str = encoded
+				n.str = lead + encoded + tail
 			}
 			return
 		}
@@ -360,9 +360,9 @@ func plain(j toolcall.JSON) string {
 		if c.kind != toolcall.StringType {
 			continue
 		}
-		s := strings.TrimSpace(c.str)
+		lead, s, tail := trim(c.str)
 		if in, err := toolcall.Parse(s, toolcall.Limits{Bytes: len(s), Depth: 128}); err == nil && in.Type() >= toolcall.StringType {
-			c.str = "JSON:" + strconv.Quote(plain(in))
+			c.str = lead + "JSON:" + strconv.Quote(plain(in)) + tail
 		}
 	}
 	return n.encode()

@@ -1,7 +1,6 @@
 package redact
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
 	"strings"
@@ -17,12 +16,12 @@ type secret struct {
 	rule int
 }
 
-// needles finds many strings at once in time linear in the text: the first
-// window of each is in a hash table behind a bit filter, strings that share
-// their first window are sorted, and only a text that could not be searched in
-// time linear in its size, because it was made to repeat itself, is given up.
+// needles finds many strings at once: the first window of each is in a hash table
+// behind a bit filter, and those that share it are sorted, so the longest that
+// stands at a place is found by halving. That is linear in the text unless the
+// text was made to repeat itself; such a one is given up.
 type needles struct {
-	secrets []secret // sorted, distinct
+	secrets []secret // distinct; together by bucket, and sorted there
 	parent  []int32  // the longest other secret that a secret starts with, or -1
 	buckets []bucket
 	table   []int32 // index into buckets plus 1, open addressing
@@ -45,35 +44,53 @@ func spread(w uint64) uint64 { return w * 0x9E3779B97F4A7C15 }
 // how many bytes all searches together may compare behind the first window.
 func newNeedles(secrets []secret, budget int) *needles {
 	secrets = distinct(secrets)
-	slices.SortFunc(secrets, func(a, b secret) int {
-		if x, y := load(a.text, 0), load(b.text, 0); x != y {
-			return cmp.Compare(bits.ReverseBytes64(x), bits.ReverseBytes64(y))
-		}
-		return strings.Compare(a.text, b.text)
-	})
 	size := 1 << bits.Len(uint(2*len(secrets)))
 	n := &needles{
-		secrets: secrets,
+		secrets: make([]secret, len(secrets)),
 		parent:  make([]int32, len(secrets)),
 		table:   make([]int32, size),
-		filter:  make([]uint64, max(size/4, 512)),
+		filter:  make([]uint64, max(size/4, 64)),
 		shift:   uint(64 - bits.TrailingZeros(uint(size))),
 		budget:  budget,
 	}
+	in := make([]int32, len(secrets)) // the bucket of each
 	for i, s := range secrets {
-		key := load(s.text, 0)
-		if last := len(n.buckets) - 1; last >= 0 && n.buckets[last].key == key {
-			n.buckets[last].hi++
-		} else {
-			n.put(bucket{key, int32(i), int32(i + 1)})
-		}
-		p := int32(i) - 1
-		for p >= 0 && !strings.HasPrefix(s.text, secrets[p].text) {
+		in[i] = n.put(load(s.text, 0))
+		n.buckets[in[i]].hi++
+	}
+	end := int32(0)
+	for i := range n.buckets {
+		b := &n.buckets[i]
+		end += b.hi
+		b.lo, b.hi = end-b.hi, end-b.hi
+	}
+	for i, s := range secrets {
+		b := &n.buckets[in[i]]
+		n.secrets[b.hi] = s
+		b.hi++
+	}
+	for _, b := range n.buckets {
+		n.order(b)
+	}
+	return n
+}
+
+// order sorts the secrets of a bucket and links each to the longest other one
+// that it starts with: that one stands before it, or is linked from there.
+func (n *needles) order(b bucket) {
+	if b.hi-b.lo > 1 {
+		slices.SortFunc(n.secrets[b.lo:b.hi], func(a, b secret) int { return strings.Compare(a.text, b.text) })
+	}
+	for i := b.lo; i < b.hi; i++ {
+		p := i - 1
+		for p >= b.lo && !strings.HasPrefix(n.secrets[i].text, n.secrets[p].text) {
 			p = n.parent[p]
+		}
+		if p < b.lo {
+			p = -1
 		}
 		n.parent[i] = p
 	}
-	return n
 }
 
 // distinct drops repetitions, in place and without order: most removed values
@@ -99,15 +116,20 @@ next:
 	return kept
 }
 
-func (n *needles) put(b bucket) {
-	n.buckets = append(n.buckets, b)
-	h := spread(b.key)
-	n.filter[n.filterWord(h)] |= 1 << (h & 63)
+// put returns the index of the bucket for the first window key.
+func (n *needles) put(key uint64) int32 {
+	h := spread(key)
 	at := h >> n.shift
 	for n.table[at] != 0 {
+		if i := n.table[at] - 1; n.buckets[i].key == key {
+			return i
+		}
 		at = (at + 1) & uint64(len(n.table)-1)
 	}
+	n.filter[n.filterWord(h)] |= 1 << (h & 63)
+	n.buckets = append(n.buckets, bucket{key: key})
 	n.table[at] = int32(len(n.buckets))
+	return n.table[at] - 1
 }
 
 // filterWord is the word of the filter that a hash falls into. Its bit is taken

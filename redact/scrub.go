@@ -137,7 +137,12 @@ func (s *Scrubber) known(text string) []hit {
 				break
 			}
 			from += i
-			of = append(of, hit{start: from, end: from + len(secret)})
+			end := from + len(secret)
+			if last := len(of) - 1; last >= 0 && from <= of[last].end {
+				of[last].end = end
+			} else {
+				of = append(of, hit{start: from, end: end})
+			}
 		}
 		hits = merge(hits, of)
 	}

@@ -62,7 +62,7 @@ type walker struct {
 
 // walk reads a layer. Only marks bring paths into it.
 func (u *run) walk(l *layer, marks []mark) {
-	l.items = make([]item, 0, 8+len(l.text)/64)
+	l.items = make([]item, 0, 8+len(l.text)/32)
 	w := walker{run: u, layer: l, marks: marks, next: -1}
 	if len(marks) > 0 {
 		w.next = marks[0].start

@@ -1,6 +1,10 @@
 package toolpolicy
 
-import "mcpguard/toolcall"
+import (
+	"unicode/utf8"
+
+	"mcpguard/toolcall"
+)
 
 // view is a call with what is found out about it once for all rules. It lives
 // on the stack of one evaluation.
@@ -60,7 +64,7 @@ func (v *view) find(path toolcall.Path) finding {
 			for m := at.Members(); m.Next(); {
 				if m.NameIs(step.Name) {
 					next = m.Value()
-				} else if toolcall.SameFolded(m.Name(), step.Name) {
+				} else if mayFold(&m, step.Name) && toolcall.SameFolded(m.Name(), step.Name) {
 					return finding{how: variant}
 				}
 			}
@@ -78,6 +82,16 @@ func (v *view) find(path toolcall.Path) finding {
 		at = next
 	}
 	return finding{given: at, how: holds}
+}
+
+// mayFold is a quick no for most names: letters of ASCII fold with their other
+// case, and with nothing else of ASCII.
+func mayFold(m *toolcall.Members, name string) bool {
+	a, b := m.RawName().Text()[1], name[0] // of an empty name, the closing quote
+	if a >= utf8.RuneSelf || b >= utf8.RuneSelf || a == '\\' {
+		return true
+	}
+	return a|0x20 == b|0x20
 }
 
 func (v *view) missing(path toolcall.Path) finding {

@@ -1,6 +1,9 @@
 package toolpolicy
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // plainURI reports whether a resource URI has one spelling only, so that
 // comparing its text compares what it names. Everything else could be read as
@@ -11,8 +14,9 @@ import "strings"
 //     and encoded characters that need no encoding (RFC 3986, 2.3 and 3.3)
 //   - backslashes, raw spaces, control and non-ASCII characters
 //   - userinfo, capital letters in scheme or host, a host with a final dot or
-//     an empty or default port
-//   - file: with a host, or with one slash
+//     an empty or default port, an address in other than its usual form
+//   - file: with a host, or with one slash; http: and its relatives without a
+//     host, where browsers take what follows for one
 //   - a fragment, and an empty query
 //
 // A partial URI is the beginning of one, before the first {part} of a template
@@ -30,21 +34,34 @@ func plainURI(s string, partial bool) bool {
 		return false
 	}
 	path, hasHost := strings.CutPrefix(rest, "//")
-	if hasHost {
+	switch {
+	case !hasHost && partial && strings.HasPrefix("//", rest):
+		return true
+	case !hasHost && (scheme == "file" || isWeb(scheme)):
+		return false
+	case !hasHost:
+		path = strings.TrimPrefix(path, "/")
+	default:
 		host, tail, slash := strings.Cut(path, "/")
-		if scheme == "file" && host != "" || !plainHost(scheme, host) {
+		if partial && !slash && !hasQuery {
+			return !strings.ContainsAny(host, "@%") && strings.ToLower(host) == host
+		}
+		if !plainHost(scheme, host) || host == "" && !slash {
 			return false
 		}
-		if !slash {
-			return true
-		}
 		path = tail
-	} else if scheme == "file" && (!partial || !strings.HasPrefix("//", rest)) {
-		return false
-	} else {
-		path = strings.TrimPrefix(path, "/")
 	}
 	return plainSegments(path, partial && !hasQuery)
+}
+
+// isWeb tells the schemes that browsers read by their own rules (WHATWG URL,
+// "special" schemes).
+func isWeb(scheme string) bool {
+	switch scheme {
+	case "http", "https", "ws", "wss", "ftp":
+		return true
+	}
+	return false
 }
 
 func lowerScheme(s string) bool {
@@ -93,7 +110,10 @@ func isPchar(c byte) bool {
 }
 
 func plainHost(scheme, host string) bool {
-	if strings.ContainsAny(host, "@%") || strings.ToLower(host) != host {
+	if host == "" {
+		return !isWeb(scheme)
+	}
+	if scheme == "file" || strings.ContainsAny(host, "@%") || strings.ToLower(host) != host {
 		return false
 	}
 	name, port := host, ""
@@ -102,8 +122,30 @@ func plainHost(scheme, host string) bool {
 			return false
 		}
 	}
-	return !strings.HasSuffix(name, ".") &&
-		!(scheme == "http" && port == "80") && !(scheme == "https" && port == "443")
+	switch {
+	case port == "80" && (scheme == "http" || scheme == "ws"), port == "443" && (scheme == "https" || scheme == "wss"):
+		return false
+	}
+	return plainName(name)
+}
+
+// plainName refuses addresses in forms that some resolvers know and others do
+// not: 127.1, 0x7f.1, 2130706433 are all 127.0.0.1.
+func plainName(name string) bool {
+	if inner, bracketed := strings.CutPrefix(name, "["); bracketed {
+		inner, closed := strings.CutSuffix(inner, "]")
+		address, err := netip.ParseAddr(inner)
+		return closed && err == nil && address.String() == inner
+	}
+	if strings.ContainsAny(name, "[]:") {
+		return false
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if last == "" || '0' <= last[0] && last[0] <= '9' {
+		address, err := netip.ParseAddr(name)
+		return err == nil && address.String() == name
+	}
+	return true
 }
 
 // plainSegments looks at the path behind its leading slash; a final slash is

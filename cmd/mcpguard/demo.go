@@ -82,32 +82,27 @@ func startDemo(ctx context.Context, env *environment) (d *demo, err error) {
 	if d.dir, err = os.MkdirTemp("", "mcpguard-demo-"); err != nil {
 		return nil, err
 	}
+	words, err := d.upstreams()
+	if err != nil {
+		return d, err
+	}
+	for name, variable := range map[string]string{"support-agent": "DEMO_SUPPORT", "build-agent": "DEMO_BUILD"} {
+		token := identity.NewToken()
+		d.tokens[name] = token
+		words = append(words, variable, token.Digest().String())
+	}
 	for _, name := range [...]string{"mcpguard.yaml", "policy.yaml"} {
 		text, err := demoConfig.ReadFile("demo/" + name)
 		if err != nil {
 			return d, err
 		}
-		if err := os.WriteFile(filepath.Join(d.dir, name), text, 0o600); err != nil {
+		filled := strings.NewReplacer(words...).Replace(string(text))
+		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(filled), 0o600); err != nil {
 			return d, err
 		}
-	}
-	vars := map[string]string{}
-	for name, s := range map[string]*server.MCPServer{"DEMO_CRM": newDemoCRM(), "DEMO_FILES": newDemoFiles()} {
-		base, err := d.listen(server.NewStreamableHTTPServer(s))
-		if err != nil {
-			return d, err
-		}
-		vars[name] = base + "/mcp"
-	}
-	for name, variable := range map[string]string{"support-agent": "DEMO_SUPPORT", "build-agent": "DEMO_BUILD"} {
-		token := identity.NewToken()
-		d.tokens[name], vars[variable] = token, token.Digest().String()
 	}
 	inner := *env
-	inner.environ = nil
-	for name, value := range vars {
-		inner.environ = append(inner.environ, name+"="+value)
-	}
+	inner.environ = nil // the demo is the same for everybody
 	if d.cfg, err = LoadConfig(filepath.Join(d.dir, "mcpguard.yaml"), overrides{}, &inner); err != nil {
 		return d, err
 	}
@@ -116,6 +111,19 @@ func startDemo(ctx context.Context, env *environment) (d *demo, err error) {
 	}
 	d.base, err = d.listen(d.guard.handler())
 	return d, err
+}
+
+// upstreams starts the demo's MCP servers, and returns their addresses beside
+// the words that stand for them in the configuration.
+func (d *demo) upstreams() (words []string, err error) {
+	for word, s := range map[string]*server.MCPServer{"DEMO_CRM": newDemoCRM(), "DEMO_FILES": newDemoFiles()} {
+		base, err := d.listen(server.NewStreamableHTTPServer(s))
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, word, base+"/mcp")
+	}
+	return words, nil
 }
 
 // listen serves h on a free port of loopback until the demo closes.

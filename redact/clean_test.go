@@ -1,0 +1,42 @@
+package redact_test
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"mcpguard/redact"
+	"mcpguard/toolcall"
+)
+
+func TestCleanIsWhatRedactLeaves(t *testing.T) {
+	doc := parse(t, `{"ssn":"123-45-6789","n":1}`)
+	clean, findings, err := redactor(t, "ssn").Clean(doc, redact.Surface{Roots: []toolcall.JSON{doc}})
+	if err != nil || clean.String() != `{"ssn":"[redacted]","n":1}` || clean.Len() != len(clean.String()) {
+		t.Errorf("got %s of %d bytes, %v", clean, clean.Len(), err)
+	}
+	if len(findings) != 1 || findings[0].Count != 1 {
+		t.Errorf("findings %v", findings)
+	}
+}
+
+func TestCleanOfAWithheldDocumentIsNothing(t *testing.T) {
+	doc := parse(t, `{"ssn":"123-45-6789","cards":"4111"}`)
+	clean, findings, err := redactor(t, "ssn", "cards.#.number").Clean(doc, redact.Surface{Roots: []toolcall.JSON{doc}})
+	if err == nil || !clean.IsZero() || clean.String() != "" || findings != nil {
+		t.Errorf("got %q, %v, %v", clean, findings, err)
+	}
+}
+
+func TestCleanPrints(t *testing.T) {
+	clean := redact.Public("denied by support/small-refund")
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "why", clean)
+	if !strings.Contains(log.String(), `"why":"denied by support/small-refund"`) || fmt.Sprint(clean) != clean.String() {
+		t.Errorf("log %s, print %v", log.String(), clean)
+	}
+	if !(redact.Clean{}).IsZero() || clean.IsZero() {
+		t.Error("IsZero is true for no text only")
+	}
+}

@@ -1,0 +1,91 @@
+package toolpolicy_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"mcpguard/toolpolicy"
+)
+
+func mistakesOf(t *testing.T, err error) toolpolicy.Mistakes {
+	t.Helper()
+	var ms toolpolicy.Mistakes
+	if !errors.As(err, &ms) || len(ms) == 0 {
+		t.Fatalf("no mistakes: %v", err)
+	}
+	return ms
+}
+
+// What cannot be written into an archive of testdata.
+func TestTextsThatAreNoPolicy(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"too long":          {"version: 1\n#" + strings.Repeat("x", 1<<20), "p.yaml: the file has 1048588 bytes, at most 1048576 are read"},
+		"empty":             {"", "p.yaml: the file is empty"},
+		"only a comment":    {"# nothing\n", "p.yaml: the file is empty"},
+		"not UTF-8":         {"version: 1\nroles: \xff\n", "p.yaml:2:8: the text is not UTF-8"},
+		"a list":            {"- version\n", "p.yaml:1:1: a policy must be a mapping of keys to values"},
+		"a key of a list":   {"version: 1\n? [a]\n: b\n", "p.yaml:2:3: a key must be a text"},
+		"too deep":          {"version: 1\nroles: " + strings.Repeat("[", 40) + strings.Repeat("]", 40), "p.yaml:2:40: nested more than 32 levels deep\np.yaml:2:8: roles must be a mapping of keys to values"},
+		"version as a text": {"version: '1'\n", "p.yaml:1:10: this version of the policy language is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := toolpolicy.Compile("p.yaml", []byte(c.text))
+			got := strings.Split(mistakesOf(t, err).Error(), "\n")
+			want := strings.Split(c.want, "\n")
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("got  %q\nwant %q", got, want)
+			}
+		})
+	}
+	if _, err := toolpolicy.CompileFiles(nil); mistakesOf(t, err)[0].Message == "" {
+		t.Error("no file, and nothing is said")
+	}
+	_, err := toolpolicy.CompileFiles([]toolpolicy.File{{Name: "a", Text: []byte("version: 1\n")}, {Name: "a", Text: []byte("version: 1\n")}})
+	if got := mistakesOf(t, err).Error(); got != "a: two files have this name" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A byte order mark is no mistake, and shifts no column.
+func TestByteOrderMark(t *testing.T) {
+	_, err := toolpolicy.Compile("p.yaml", []byte("\uFEFFverzion: 1\n"))
+	ms := mistakesOf(t, err)
+	if ms[0].Line != 1 || ms[0].Col != 1 || ms[0].Source != "verzion: 1" || ms[0].Hint != "version" {
+		t.Errorf("got %+v", ms[0])
+	}
+}
+
+// The caret stands below the place, also behind tabs and wide letters.
+func TestRender(t *testing.T) {
+	ms := toolpolicy.Mistakes{
+		{File: "p", Line: 3, Col: 3, Message: "wrong", Source: "\té: x", Hint: "right"},
+		{File: "p", Line: 4, Message: "no column", Source: "line"},
+		{File: "p", Message: "no line"},
+	}
+	const want = "p:3:3: wrong\n    3 | \té: x\n      | \t ^\n  try: right\np:4: no column\n    4 | line\np: no line\n"
+	if got := ms.Render(); got != want {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+// Every key of later versions is refused wherever it is written.
+func TestLaterKeysAreRefused(t *testing.T) {
+	for _, key := range []string{"limit", "if", "each", "any", "not", "any_of", "url", "cidr", "sql", "shell", "email", "json", "detect", "grants", "quorum", "confirm", "explain", "pins"} {
+		for place, text := range map[string]string{
+			"a policy":  "version: 1\n" + key + ": x\n",
+			"a role":    "version: 1\nroles: {everyone: {" + key + ": x}}\n",
+			"a rule":    "version: 1\nroles: {everyone: {allow: [{tool: a/b, " + key + ": x}]}}\n",
+			"a matcher": "version: 1\nroles: {everyone: {allow: [{tool: a/b, args: {x: {" + key + ": x}}}]}}\n",
+			"a profile": "version: 1\nredactions: {p: {paths: [x], " + key + ": x}}\n",
+		} {
+			_, err := toolpolicy.Compile("p.yaml", []byte(text))
+			if ms := mistakesOf(t, err); len(ms) != 1 || !strings.Contains(ms[0].Message, "not supported by this version") {
+				t.Errorf("%s in %s: %v", key, place, ms)
+			}
+		}
+	}
+}
