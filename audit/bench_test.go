@@ -26,11 +26,10 @@ import (
 func BenchmarkDurable(b *testing.B) {
 	for _, writers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("file/w=%d", writers), func(b *testing.B) {
-			s := openFile(b)
-			benchmarkLog(b, writers, s, func() int64 { return size(b, s.f.Name()) })
+			benchmarkLog(b, writers, openFile(b))
 		})
 		b.Run(fmt.Sprintf("memory/w=%d", writers), func(b *testing.B) {
-			benchmarkLog(b, writers, &storetest.Memory{}, nil)
+			benchmarkLog(b, writers, &storetest.Memory{})
 		})
 		b.Run(fmt.Sprintf("sqlite/w=%d", writers), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "guard.db")
@@ -38,12 +37,7 @@ func BenchmarkDurable(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			b.Cleanup(func() {
-				if err := s.Close(); err != nil {
-					b.Error(err)
-				}
-			})
-			benchmarkLog(b, writers, s, nil)
+			benchmarkLog(b, writers, s)
 			b.StopTimer()
 			if err := s.Close(); err != nil {
 				b.Fatal(err)
@@ -66,7 +60,7 @@ func size(b *testing.B, path string) int64 {
 func record1K(session toolcall.ID) audit.Record {
 	call, err := toolcall.NewID()
 	if err != nil {
-		panic(err)
+		panic(err) // no randomness
 	}
 	return audit.Record{
 		Kind: audit.Intent, Session: session, Call: call,
@@ -79,7 +73,7 @@ func record1K(session toolcall.ID) audit.Record {
 
 var args700 = redact.Public(`{"text":"` + strings.Repeat("words ", 115) + `"}`)
 
-func benchmarkLog(b *testing.B, writers int, sink audit.Sink, _ func() int64) {
+func benchmarkLog(b *testing.B, writers int, sink audit.Sink) {
 	log, err := audit.Open(b.Context(), audit.Config{Sink: sink, Keys: keyring.NewEphemeral(), Chain: "bench",
 		Retention: audit.Retention{MaxAge: -1, MaxBytes: -1}})
 	if err != nil {
@@ -142,7 +136,11 @@ func openFile(b *testing.B) *fileSink {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { f.Close() })
+	b.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	return &fileSink{f: f}
 }
 

@@ -157,7 +157,7 @@ func (r *Record) cleanMember(key string) *redact.Clean {
 
 // Fetch completes a decoded record with the long values that are kept beside
 // it. The decoded size of one value is bounded by 64 MiB.
-func (r *Record) Fetch(ctx context.Context, from Blobs) error {
+func (r *Record) Fetch(ctx context.Context, from BlobReader) error {
 	for _, long := range []struct {
 		at *toolcall.Digest
 		to *redact.Clean
@@ -177,7 +177,7 @@ func (r *Record) Fetch(ctx context.Context, from Blobs) error {
 // maxFetched bounds what a blob may grow to.
 const maxFetched = 64 << 20
 
-func fetch(ctx context.Context, from Blobs, digest string) (string, error) {
+func fetch(ctx context.Context, from BlobReader, digest string) (string, error) {
 	data, err := from.Blob(ctx, digest)
 	if err != nil {
 		return "", err

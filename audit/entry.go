@@ -101,6 +101,11 @@ type Reader interface {
 type Blobs interface {
 	// PutBlob is durable when it returns nil. The same digest is kept once.
 	PutBlob(ctx context.Context, kind, digest string, b []byte) error
+	BlobReader
+}
+
+// BlobReader reads long values.
+type BlobReader interface {
 	// Blob is the value, or an error that wraps ErrNotFound.
 	Blob(ctx context.Context, digest string) ([]byte, error)
 }

@@ -140,7 +140,10 @@ func TestCallersWhoDifferAnywhereHaveReferencesOfTheirOwn(t *testing.T) {
 			put(t, log, r)
 		}
 	}
-	for e := range m.Chain(t.Context(), "a", 0) {
+	for e, err := range m.Chain(t.Context(), "a", 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		refs[e.Who]++
 	}
 	if len(refs) != len(callers) {

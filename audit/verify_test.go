@@ -32,7 +32,10 @@ func chain(t *testing.T, n int) (es []audit.Entry) {
 		r.Session, r.Call, r.Caller = newID(t), newID(t), sam
 		put(t, log, r)
 	}
-	for e := range m.Chain(t.Context(), "a", 0) {
+	for e, err := range m.Chain(t.Context(), "a", 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		es = append(es, e)
 	}
 	return es

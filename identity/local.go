@@ -47,7 +47,7 @@ func OSUser() string {
 // peer that cannot be read is not.
 func fromLoopback(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && peer.Addr().Unmap().IsLoopback()
+	return err == nil && peer.Addr().IsLoopback()
 }
 
 // relayed names the header by which a proxy says that it passes on somebody

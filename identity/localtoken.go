@@ -42,7 +42,7 @@ func readTokenFile(path string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("read the local token: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	opened, err := f.Stat()
 	if err != nil {
 		return Secret{}, fmt.Errorf("read the local token: %w", err)
@@ -88,7 +88,7 @@ func makeTokenFile(path string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("make the local token: %w", err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // the link stays
 	token := NewToken()
 	_, err = f.WriteString(token.Reveal() + "\n")
 	err = errors.Join(err, f.Sync(), f.Close())

@@ -105,7 +105,7 @@ func (p *Proxy) fail(ctx context.Context, x *exchange, err error) {
 		if errors.Is(err, errCancelled) || errors.Is(err, context.Canceled) {
 			outcome = toolcall.OutcomeCancelled
 		}
-		if err := p.finish(ctx, x, ending{outcome: outcome, reason: r.Reason}); err != nil {
+		if err := p.finish(x, ending{outcome: outcome, reason: r.Reason}); err != nil {
 			r = refusalOf(err)
 		}
 	}

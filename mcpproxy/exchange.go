@@ -34,7 +34,8 @@ type exchange struct {
 	decision  toolcall.Decision
 	catalogue string // digest of the catalogue that was judged with
 	intent    *audit.Commit
-	stages    []audit.Stage
+	stages    []audit.Stage // since the last record
+	room      [8]audit.Stage
 
 	redactor *redact.Redactor // of all that is said in the answer; made at first use
 	alive    func()           // to be called when the upstream says something
@@ -47,15 +48,18 @@ type exchange struct {
 // is silent for too long, and when mcpguard closes; a modern client that hangs
 // up cancels its request, a legacy one does not (MCP, Cancellation).
 func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
-	if x.ses.era == legacy {
-		ctx = context.WithoutCancel(ctx)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
 	until := x.p.ctx
 	if x.frame.method == listenMethod {
 		until = x.p.open
 	}
-	unhook := context.AfterFunc(until, func() { cancel(errShutdown) })
+	unhook := func() bool { return true }
+	var cancel context.CancelCauseFunc
+	if x.ses.era == legacy {
+		ctx, cancel = context.WithCancelCause(until)
+	} else {
+		ctx, cancel = context.WithCancelCause(ctx)
+		unhook = context.AfterFunc(until, func() { cancel(errShutdown) })
+	}
 	timeout := x.ses.up.Timeout
 	idle := time.AfterFunc(timeout, func() { cancel(errIdle) })
 	x.alive = func() { idle.Reset(timeout) }
@@ -145,6 +149,9 @@ func (x *exchange) refresh() {
 // took notes how long a stage took, and starts the clock of the next.
 func (x *exchange) took(stage string, since time.Time) time.Time {
 	now := x.p.now()
+	if x.stages == nil {
+		x.stages = x.room[:0]
+	}
 	x.stages = append(x.stages, audit.Stage{Name: stage, Took: now.Sub(since)})
 	return now
 }

@@ -17,7 +17,13 @@ type frame struct {
 	params toolcall.JSON // an object, or zero
 	result toolcall.JSON
 	err    toolcall.JSON
+	parts  resultParts // of result, in a message of an upstream
+	extra  bool        // the envelope has members that the protocol does not know
 }
+
+// resultParts are the members of a result that mcpguard itself reads, found in
+// the one pass that checks them all.
+type resultParts struct{ isError, resultType, task, content, inputRequests, requestState toolcall.JSON }
 
 type frameKind uint8
 
@@ -85,6 +91,7 @@ func frameOf(raw toolcall.JSON) (frame, error) {
 			if p := foldsTo(envelopeNames, name); p != "" {
 				return frame{}, badFrame("a member that differs from " + p + " only by case")
 			}
+			f.extra = true
 		}
 	}
 	if s, _ := version.Str(); s != "2.0" {
@@ -193,10 +200,11 @@ func noFoldedNames(object toolcall.JSON, protocol []string) error {
 	return nil
 }
 
-// checkResult refuses results whose protocol members, or whose content blocks,
-// could be read as something that no redaction saw.
-func checkResult(result toolcall.JSON) error {
-	for m := result.Members(); m.Next(); {
+// readResult refuses results whose protocol members, or whose content blocks,
+// could be read as something that no redaction saw, and notes the parts that
+// are read later.
+func (f *frame) readResult() error {
+	for m := f.result.Members(); m.Next(); {
 		name := m.Name()
 		if p := foldsTo(resultNames, name); p != "" {
 			return badFrame("a member that differs from " + p + " only by case")
@@ -206,6 +214,19 @@ func checkResult(result toolcall.JSON) error {
 			if err := checkBlocks(m.Value()); err != nil {
 				return err
 			}
+			if name == "content" {
+				f.parts.content = m.Value()
+			}
+		case "isError":
+			f.parts.isError = m.Value()
+		case "resultType":
+			f.parts.resultType = m.Value()
+		case "task":
+			f.parts.task = m.Value()
+		case "inputRequests":
+			f.parts.inputRequests = m.Value()
+		case "requestState":
+			f.parts.requestState = m.Value()
 		}
 	}
 	return nil

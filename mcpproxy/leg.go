@@ -72,7 +72,7 @@ func (e *upstreamError) Unwrap() error { return e.err }
 func parseInbound(upstream, text string, limits toolcall.Limits) (frame, error) {
 	f, err := readFrame(text, limits)
 	if err == nil && f.kind == response && !f.result.IsZero() {
-		err = checkResult(f.result)
+		err = f.readResult()
 	}
 	if err != nil {
 		return frame{}, &upstreamError{upstream: upstream, what: "sent a message that cannot be read: " + refusalOf(err).Reason}

@@ -53,7 +53,7 @@ func (p *Proxy) toolsList(ctx context.Context, x *exchange) {
 		p.listed(ctx, x, result, v.shown, v.hidden)
 		return
 	}
-	p.fail(ctx, x, badHandle("cursor"))
+	p.refuse(ctx, x, badHandle("cursor"))
 }
 
 // listed records a list and sends it.

@@ -52,7 +52,7 @@ var requests = map[string]method{
 func restoring(serve func(*Proxy, context.Context, *exchange)) func(*Proxy, context.Context, *exchange) {
 	return func(p *Proxy, ctx context.Context, x *exchange) {
 		if err := restore(ctx, p, x); err != nil {
-			p.fail(ctx, x, err)
+			p.refuse(ctx, x, err)
 			return
 		}
 		serve(p, ctx, x)

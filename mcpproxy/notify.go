@@ -11,6 +11,7 @@ import (
 // overheard makes a server's notification fit for the client. ok is false when
 // the client may not hear it.
 func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, ok bool) {
+	unknown := false
 	switch f.method {
 	case "notifications/message", "notifications/progress", "notifications/cancelled",
 		"notifications/elicitation/complete", "notifications/subscriptions/acknowledged":
@@ -22,11 +23,12 @@ func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, o
 			return frame{}, false
 		}
 	default:
+		unknown = true
 		if !p.allowedUnknown(ctx, x, f) {
 			return frame{}, false
 		}
 	}
-	clean, err := x.cleaned(f)
+	clean, err := x.cleaned(f, unknown)
 	if err != nil {
 		p.log.Warn("a notification is withheld", "upstream", x.ses.up.Name, "err", err)
 		return frame{}, false

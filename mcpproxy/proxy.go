@@ -101,6 +101,8 @@ type Proxy struct {
 	stop  context.CancelCauseFunc
 	open  context.Context // ends with Drain: streams that answer no call
 	drain context.CancelCauseFunc
+	last  context.Context // ends when Close no longer waits for records
+	leave context.CancelCauseFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -138,6 +140,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p.ctx, p.stop = context.WithCancelCause(context.Background())
 	p.open, p.drain = context.WithCancelCause(p.ctx)
+	p.last, p.leave = context.WithCancelCause(context.Background())
 	p.sessions = newSessions(p)
 	return p, nil
 }
@@ -158,6 +161,9 @@ func (p *Proxy) now() time.Time { return p.cfg.Now() }
 // for as long as their clients like. Calls go on.
 func (p *Proxy) Drain() { p.drain(errShutdown) }
 
+// patience is how long Close waits for the records of calls that it ended.
+const patience = 10 * time.Second
+
 // Close ends every call under way, waits until each is recorded, and stops the
 // server processes. The listener must have stopped accepting.
 func (p *Proxy) Close() {
@@ -165,7 +171,10 @@ func (p *Proxy) Close() {
 	p.closed = true
 	p.mu.Unlock()
 	p.stop(errShutdown)
+	late := time.AfterFunc(patience, func() { p.leave(errShutdown) })
 	p.work.Wait()
+	late.Stop()
+	p.leave(errShutdown)
 	p.sessions.close()
 	for _, u := range p.upstreams {
 		if t, ok := u.transport.(interface{ CloseIdleConnections() }); ok {

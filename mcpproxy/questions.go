@@ -76,24 +76,43 @@ func (p *Proxy) judgeQuestion(ctx context.Context, x *exchange, q *question, f f
 		return f, unrecorded(err)
 	}
 	q.call = call
-	clean, err := x.cleaned(f)
+	clean, err := x.cleaned(f, asking[f.method] == "")
 	if err != nil {
 		return f, &Refusal{Stage: "redact", Code: codeRefused, Reason: "the request could not be redacted safely", err: err}
 	}
 	return clean, nil
 }
 
-// cleaned is a server's message with its params redacted.
-func (x *exchange) cleaned(f frame) (frame, error) {
+// cleaned is a server's message with its params redacted. Of a message that the
+// protocol does not have, the params are data as a whole.
+func (x *exchange) cleaned(f frame, unknown bool) (frame, error) {
 	r := x.redact()
 	if r.Empty() || f.params.IsZero() {
 		return f, nil
 	}
-	clean, _, err := r.Redact(f.params, surfaceOf(f.params))
+	where := surfaceOf(f.params)
+	if unknown {
+		where.Roots = append(where.Roots, f.params)
+	}
+	clean, _, err := r.Redact(f.params, where)
 	if err != nil {
 		return frame{}, err
 	}
 	return f.rebuilt(f.params, clean)
+}
+
+// rebuilt is the message with one part replaced, and without envelope members
+// that nobody knows: a redaction could be evaded through them.
+func (f frame) rebuilt(part, with toolcall.JSON) (frame, error) {
+	edits := []toolcall.Edit{{At: part, With: with}}
+	for m := f.raw.Members(); m.Next(); {
+		switch m.Name() {
+		case "jsonrpc", "id", "method", "params", "result", "error":
+		default:
+			edits = append(edits, toolcall.Edit{At: m.Value()})
+		}
+	}
+	return f.edited(edits)
 }
 
 // judge asks policy about something that a server wants of the client.
@@ -170,10 +189,10 @@ func (p *Proxy) finishQuestion(ctx context.Context, x *exchange, q *question) er
 // (MCP 2026-07-28, multi round-trip requests): each entry is judged like a
 // server's request, and the state that the client carries is sealed.
 func asksInput(ctx context.Context, x *exchange, f frame) (frame, error) {
-	if t, _ := f.result.Member("resultType").Str(); x.ses.era != modern || t != "input_required" {
+	if t, _ := f.parts.resultType.Str(); x.ses.era != modern || t != "input_required" {
 		return f, nil
 	}
-	for m := f.result.Member("inputRequests").Members(); m.Next(); {
+	for m := f.parts.inputRequests.Members(); m.Next(); {
 		method, _ := m.Value().Member("method").Str()
 		params := m.Value().Member("params")
 		call, d, err := x.judge(method, params)
@@ -189,7 +208,7 @@ func asksInput(ctx context.Context, x *exchange, f frame) (frame, error) {
 			return frame{}, &Refusal{Stage: "decide", Reason: "the upstream asked the client for " + cut(call.Name, maxEcho) + ", which no rule allows"}
 		}
 	}
-	state := f.result.Member("requestState")
+	state := f.parts.requestState
 	plain, ok := state.Str()
 	if !ok {
 		return f, nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"unsafe"
 
 	"mcpguard/audit"
 	"mcpguard/redact"
@@ -50,7 +51,7 @@ func (x *exchange) describe(rec *audit.Record, call *toolcall.Call, d toolcall.D
 	if len(names) == 0 && d.Effect != toolcall.Allow {
 		names = x.snap.Redactions(call.Caller, call.Upstream, call.Name)
 	}
-	clean, _, err := x.snap.Redactor(names).Clean(call.Args, redact.Surface{Roots: []toolcall.JSON{call.Args}})
+	clean, _, err := x.snap.Redactor(names).Clean(call.Args, surfaceOfArgs(call))
 	if err != nil {
 		clean = redact.Public(`"[withheld: the arguments could not be redacted safely]"`)
 	}
@@ -82,7 +83,7 @@ func (p *Proxy) begin(ctx context.Context, x *exchange) error {
 	x.describe(&rec, x.call, x.decision, x.frame.params)
 	rec.Stages = x.stages
 	rec.Durability = x.durability().String()
-	x.stages = nil
+	x.stages = nil // Put has encoded them when the next ones are noted
 	x.intent = p.cfg.Record.Put(rec)
 	if x.durability() == Overlapped {
 		return nil
@@ -104,13 +105,13 @@ func (x *exchange) durability() Durability {
 
 // finish makes the outcome durable. An error means that the answer must not
 // leave.
-func (p *Proxy) finish(ctx context.Context, x *exchange, end ending) error {
+//
+// The client may be gone, or mcpguard closing: the outcome is told all the same.
+func (p *Proxy) finish(x *exchange, end ending) error {
+	ctx := p.last
 	if x.intent == nil {
 		return nil
 	}
-	// The client may be gone; the outcome is told all the same.
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), x.ses.up.Timeout, errIdle)
-	defer cancel()
 	rec := audit.Record{
 		Kind: audit.Outcome, Session: x.ses.id, Call: x.call.ID, At: p.now(), Caller: x.ses.caller,
 		Outcome: end.outcome, Findings: end.findings, Stages: x.stages,
@@ -141,14 +142,17 @@ func (p *Proxy) keep(rec *audit.Record, clean redact.Clean, raw toolcall.JSON) {
 		rec.Result = clean
 	}
 	if !raw.IsZero() {
-		rec.ResultDigest = p.cfg.Keys.MAC(digestResult, []byte(raw.Text()))
+		rec.ResultDigest = p.cfg.Keys.MAC(digestResult, bytesOf(raw.Text()))
 	}
 }
+
+// bytesOf is the bytes of s, only to be read.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // keepResult is keep for a body that was not redacted yet.
 func (p *Proxy) keepResult(rec *audit.Record, r *redact.Redactor, body toolcall.JSON) {
 	rec.ResultSize = body.Len()
-	clean, findings, err := r.Clean(body, surfaceOf(body))
+	clean, findings, err := r.Clean(body, surfaceOfAnswer(body))
 	if err != nil {
 		clean = redact.Public(`"[withheld: the answer could not be redacted safely]"`)
 	}

@@ -237,7 +237,11 @@ func readAll(body io.Reader, length int64, limit int) (string, error) {
 	if length > int64(limit) {
 		return "", fmt.Errorf("%d bytes, at most %d: %w", length, limit, toolcall.ErrTooLarge)
 	}
-	buf := make([]byte, 0, max(length+1, 4096)) // one more, to see the end without growing
+	room := length + 1 // one more, to see the end without growing
+	if length < 0 {
+		room = 4096
+	}
+	buf := make([]byte, 0, room)
 	for {
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

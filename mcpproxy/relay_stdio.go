@@ -146,7 +146,10 @@ func (l *stdioLeg) deliver(f frame) {
 		if id := subscription(f.result); !id.IsZero() {
 			edits = append(edits, toolcall.Edit{At: id, With: w.client})
 		}
-		if f, err = f.edited(edits); err != nil {
+		if f, err = f.edited(edits); err == nil {
+			err = f.readResult()
+		}
+		if err != nil {
 			w.box.close(err)
 			return
 		}

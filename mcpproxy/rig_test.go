@@ -31,8 +31,9 @@ type setup struct {
 	public    bool // the listener is not bound to loopback
 	hosts     []string
 	origins   []string
-	store     *storetest.Memory // nil: one of its own
-	keys      *keyring.Ring     // nil: a ring of its own
+	store     *storetest.Memory         // nil: one of its own
+	watch     func([]audit.Entry) error // sees what is about to be kept; an error of it is the store's
+	keys      *keyring.Ring             // nil: a ring of its own
 }
 
 // rig is a proxy with real neighbours, joined like cmd/mcpguard joins them: a
@@ -67,7 +68,7 @@ func newRig(t testing.TB, s setup) *rig {
 	if s.now == nil {
 		s.now = r.clock.now
 	}
-	record, err := audit.Open(t.Context(), audit.Config{Sink: r.store, Keys: r.keys, Chain: chain, Now: s.now})
+	record, err := audit.Open(t.Context(), audit.Config{Sink: tap{r.store, s.watch}, Keys: r.keys, Chain: chain, Now: s.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +144,21 @@ func (s snapshot) Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name 
 
 func (s snapshot) Redactions(c toolcall.Caller, upstream, tool string) []string {
 	return s.RedactionsFor(c, upstream, tool)
+}
+
+// tap is a store whose writes a test watches, delays or lets fail.
+type tap struct {
+	*storetest.Memory
+	watch func([]audit.Entry) error
+}
+
+func (s tap) Append(ctx context.Context, es []audit.Entry) error {
+	if s.watch != nil {
+		if err := s.watch(es); err != nil {
+			return err
+		}
+	}
+	return s.Memory.Append(ctx, es)
 }
 
 type archive struct{ *storetest.Memory }

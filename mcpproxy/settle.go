@@ -32,13 +32,13 @@ func (p *Proxy) settle(ctx context.Context, x *exchange, f frame, status int) (t
 	if f.result.IsZero() {
 		end.raw = f.err
 	}
-	out, err := x.release(ctx, f, &end)
+	text, out, err := x.release(ctx, f, &end)
 	if err != nil {
 		end.result, end.findings = redact.Clean{}, nil
 		end.outcome, end.reason = toolcall.OutcomeWithheld, p.upstreamRefusal(err).Reason
 	}
 	x.took("redact", clock)
-	if recorded := p.finish(ctx, x, end); recorded != nil {
+	if recorded := p.finish(x, end); recorded != nil {
 		err = recorded
 	}
 	if err != nil {
@@ -50,14 +50,14 @@ func (p *Proxy) settle(ctx context.Context, x *exchange, f frame, status int) (t
 		}
 		return text, r.status(x.ses.era)
 	}
-	return out.raw.Text(), x.statusOf(out, status)
+	return text, x.statusOf(out, status)
 }
 
 func outcomeOf(f frame) toolcall.Outcome {
 	switch {
 	case !f.err.IsZero():
 		return toolcall.OutcomeError
-	case f.result.Member("isError").Type() == toolcall.True:
+	case f.parts.isError.Type() == toolcall.True:
 		return toolcall.OutcomeToolError
 	}
 	return toolcall.OutcomeOK
@@ -79,46 +79,52 @@ func (x *exchange) statusOf(f frame, status int) int {
 	return status
 }
 
-// release makes a response fit to leave.
-func (x *exchange) release(ctx context.Context, f frame, end *ending) (frame, error) {
-	f, err := x.asAsked(f)
-	if err != nil {
-		return frame{}, err
+// release makes a response fit to leave, as the text of the client's message.
+// Where nothing is changed it is the text that came.
+func (x *exchange) release(ctx context.Context, f frame, end *ending) (text string, _ frame, err error) {
+	if f, err = x.asAsked(f); err != nil {
+		return "", f, err
 	}
-	if err := noTask(f.result); err != nil {
-		return frame{}, err
+	if err := noTask(f.parts); err != nil {
+		return "", f, err
 	}
 	if x.method.result != nil && !f.result.IsZero() {
 		if f, err = x.method.result(ctx, x, f); err != nil {
-			return frame{}, err
+			return "", f, err
 		}
 	}
-	body := f.result
+	name, body := "result", f.result
 	if body.IsZero() {
-		body = f.err
+		name, body = "error", f.err
 	}
 	var where redact.Surface
 	if !x.redact().Empty() {
 		where = surfaceOf(body)
+		if x.call != nil && x.call.Kind == toolcall.Method {
+			where.Roots = append(where.Roots, body) // nobody knows what is in there
+		}
 	}
-	clean, text, findings, err := x.redact().Both(body, where)
+	clean, kept, findings, err := x.redact().Both(body, where)
 	if err != nil {
-		return frame{}, withheld(x, err)
+		return "", f, withheld(x, err)
 	}
-	end.result, end.findings = text, findings
-	if x.redact().Empty() {
-		return f, nil
+	end.result, end.findings = kept, findings
+	_, _, untouched := clean.SpanIn(f.raw)
+	if untouched && (!f.extra || x.redact().Empty()) {
+		return f.raw.Text(), f, nil
 	}
-	return f.rebuilt(body, clean)
+	// Envelope members that nobody knows do not come along: a redaction could be
+	// evaded through them.
+	return `{"jsonrpc":"2.0","id":` + f.id.Text() + `,"` + name + `":` + clean.Text() + `}`, f, nil
 }
 
 // noTask refuses a result that only promises one: what the task will say later
 // comes by a road that is not guarded.
-func noTask(result toolcall.JSON) error {
-	kind, _ := result.Member("resultType").Str()
+func noTask(r resultParts) error {
+	kind, _ := r.resultType.Str()
 	switch kind {
 	case "", "complete", "input_required":
-		if result.Member("task").IsZero() || !result.Member("content").IsZero() {
+		if r.task.IsZero() || !r.content.IsZero() {
 			return nil
 		}
 	}
@@ -132,20 +138,6 @@ func (x *exchange) asAsked(f frame) (frame, error) {
 		return f, nil
 	}
 	return f.with(f.id, x.frame.id)
-}
-
-// rebuilt is the message with one part replaced, and without envelope members
-// that nobody knows: a redaction could be evaded through them.
-func (f frame) rebuilt(part, with toolcall.JSON) (frame, error) {
-	edits := []toolcall.Edit{{At: part, With: with}}
-	for m := f.raw.Members(); m.Next(); {
-		switch m.Name() {
-		case "jsonrpc", "id", "method", "params", "result", "error":
-		default:
-			edits = append(edits, toolcall.Edit{At: m.Value()})
-		}
-	}
-	return f.edited(edits)
 }
 
 // withheld is the answer in the place of a result that could not be made safe.

@@ -27,37 +27,83 @@ func surfaceOf(doc toolcall.JSON) redact.Surface {
 var containers = map[string]bool{
 	"content": true, "contents": true, "messages": true, "resource": true,
 	"tools": true, "prompts": true, "resources": true, "resourceTemplates": true,
-	"capabilities": true, "serverInfo": true, "inputRequests": true, "params": true, "requestedSchema": true,
-	"annotations": true, "icons": true, "completion": true, "modelPreferences": true,
+	"capabilities": true, "serverInfo": true, "params": true, "requestedSchema": true,
+	"annotations": true, "icons": true, "modelPreferences": true,
 }
 
 func collect(s *redact.Surface, v toolcall.JSON) {
 	for e := v.Elements(); e.Next(); {
-		part(s, "", e.Value(), toolcall.JSON{})
+		part(s, "", e.Value())
 	}
 	if v.Type() != toolcall.ObjectType {
 		return
 	}
-	mime := v.Member("mimeType")
+	var mime, blob, data toolcall.JSON
 	for m := v.Members(); m.Next(); {
-		part(s, m.Name(), m.Value(), mime)
+		switch name, value := m.Name(), m.Value(); {
+		case value.Type() == toolcall.StringType && name == "mimeType":
+			mime = value
+		case value.Type() == toolcall.StringType && name == "blob":
+			blob = value
+		case value.Type() == toolcall.StringType && name == "data":
+			data = value
+		default:
+			part(s, name, value)
+		}
+	}
+	media, typed := mime.Str()
+	if !blob.IsZero() {
+		s.Blobs = append(s.Blobs, redact.Blob{Data: blob, MIME: media})
+	}
+	switch {
+	case data.IsZero():
+	case typed:
+		s.Blobs = append(s.Blobs, redact.Blob{Data: data, MIME: media})
+	default:
+		s.Texts = append(s.Texts, data)
 	}
 }
 
-func part(s *redact.Surface, name string, v, mime toolcall.JSON) {
+func part(s *redact.Surface, name string, v toolcall.JSON) {
 	switch v.Type() {
 	case toolcall.StringType:
-		media, typed := mime.Str()
-		if name == "blob" || name == "data" && typed {
-			s.Blobs = append(s.Blobs, redact.Blob{Data: v, MIME: media})
-			return
-		}
 		s.Texts = append(s.Texts, v)
 	case toolcall.ObjectType, toolcall.ArrayType:
-		if name == "" || containers[name] {
+		switch {
+		case name == "" || containers[name]:
 			collect(s, v)
-			return
+		case name == "inputRequests": // its members are messages under names of their own
+			for m := v.Members(); m.Next(); {
+				collect(s, m.Value())
+			}
+		default:
+			s.Roots = append(s.Roots, v)
+			if name == "completion" {
+				collect(s, v.Member("values"))
+			}
 		}
-		s.Roots = append(s.Roots, v)
 	}
+}
+
+// surfaceOfArgs is where in the arguments of a call is looked before they are
+// kept. What a server asks, and what a method that nobody has heard of carries,
+// is a message: its texts may hold JSON.
+func surfaceOfArgs(call *toolcall.Call) redact.Surface {
+	var s redact.Surface
+	if call.Kind == toolcall.Request || call.Kind == toolcall.Method {
+		s = surfaceOf(call.Args)
+	}
+	s.Roots = append(s.Roots, call.Args)
+	return s
+}
+
+// surfaceOfAnswer is the same for what a client answers a server: the fields
+// that a person filled in stand in content, under their own names.
+func surfaceOfAnswer(body toolcall.JSON) redact.Surface {
+	s := surfaceOf(body)
+	s.Roots = append(s.Roots, body)
+	if content := body.Member("content"); content.Type() == toolcall.ObjectType {
+		s.Roots = append(s.Roots, content)
+	}
+	return s
 }

@@ -280,4 +280,3 @@ func tell(records []audit.Record) string {
 	}
 	return b.String()
 }
-

@@ -23,10 +23,12 @@ type state = int32
 // node is one step of one path.
 type node struct {
 	toolcall.Step
-	rule int  // index of its rule
-	last bool // the value that the step leads to is masked
-	wide bool // the name is more than ASCII, so its length says nothing
-	odds odds // what to do when the value here is of the wrong shape
+	rule  int    // index of its rule
+	last  bool   // the value that the step leads to is masked
+	wide  bool   // the name is more than ASCII, so its length says nothing
+	odds  odds   // what to do when the value here is of the wrong shape
+	flags flags  // what a set with this node asks for
+	names uint64 // nameBit of its name, or all bits for a wide one
 }
 
 // odds says what a value means in which a step cannot be taken, because it is no
@@ -55,6 +57,7 @@ func (r *Redactor) add(profile string, p profilePath) {
 		if s.Kind == toolcall.StepDeep || i > 0 && steps[i-1].Kind == toolcall.StepDeep {
 			n.odds = tolerate
 		}
+		n.describe()
 		deep = deep || s.Kind == toolcall.StepDeep
 		r.nodes = append(r.nodes, n)
 	}
@@ -62,6 +65,29 @@ func (r *Redactor) add(profile string, p profilePath) {
 	r.start = append(r.start, first)
 	if steps[0].Kind == toolcall.StepDeep {
 		r.start = append(r.start, first+1)
+	}
+}
+
+// describe fills in what a frame says of the node.
+func (n *node) describe() {
+	switch n.Kind {
+	case toolcall.StepName:
+		n.names = 1 << nameBit(n.Name)
+		if n.wide {
+			n.names = everyName
+		}
+		if n.Index >= 0 {
+			n.flags |= hasIndex
+		}
+	case toolcall.StepAny:
+		n.flags |= hasAny
+	case toolcall.StepEach:
+		n.flags |= hasEach
+	case toolcall.StepDeep:
+		n.flags |= hasDeep
+	}
+	if n.odds != tolerate {
+		n.flags |= hasFirm
 	}
 }
 
@@ -108,6 +134,7 @@ const (
 	hasAny   flags = 1 << iota // a "*"
 	hasEach                    // a "#"
 	hasIndex                   // a name that is also an index
+	hasDeep                    // a "**"
 	hasFirm                    // a step that does not tolerate odd shapes
 )
 
@@ -148,47 +175,41 @@ func (a *arena) enter(s state, lo int) {
 }
 
 // frame makes a frame of the set that starts at lo and ends with the arena.
-func (a *arena) frame(lo int) int32 {
-	f, hi := a.describe(lo), len(a.sets)
-	for k := lo; k < hi; k++ {
+// below is the frame of all values below that the set does not lead to, or
+// unknown.
+func (a *arena) frame(lo int, below int32) int32 {
+	f := a.describe(lo)
+	id := int32(len(a.frames))
+	a.frames = append(a.frames, f)
+	if below == unknown {
+		below = a.frameBelow(f)
+	}
+	a.frames[id].below = below
+	return id
+}
+
+const unknown = -1
+
+// frameBelow makes the frame of what every "**" of f carries down.
+func (a *arena) frameBelow(f frame) int32 {
+	if f.flags&hasDeep == 0 {
+		return noFrame
+	}
+	lo := len(a.sets)
+	for k := f.lo; k < f.hi; k++ {
 		if s := a.sets[k]; a.nodes[s].Kind == toolcall.StepDeep {
-			a.enter(s, hi)
+			a.enter(s, lo)
 		}
 	}
-	id := int32(len(a.frames))
-	if len(a.sets) == hi {
-		f.below = noFrame
-		a.frames = append(a.frames, f)
-		return id
-	}
-	f.below = id + 1
-	below := a.describe(hi)
-	below.below = id + 1 // what "**" carries down is the same all the way
-	a.frames = append(a.frames, f, below)
-	return id
+	// It is the same all the way down.
+	return a.frame(lo, int32(len(a.frames)))
 }
 
 func (a *arena) describe(lo int) frame {
 	f := frame{lo: int32(lo), hi: int32(len(a.sets))}
 	for _, s := range a.sets[lo:] {
-		n := &a.nodes[s]
-		switch n.Kind {
-		case toolcall.StepName:
-			f.names |= 1 << nameBit(n.Name)
-			if n.wide {
-				f.names = everyName
-			}
-			if n.Index >= 0 {
-				f.flags |= hasIndex
-			}
-		case toolcall.StepAny:
-			f.flags |= hasAny
-		case toolcall.StepEach:
-			f.flags |= hasEach
-		}
-		if n.odds != tolerate {
-			f.flags |= hasFirm
-		}
+		f.names |= a.nodes[s].names
+		f.flags |= a.nodes[s].flags
 	}
 	return f
 }

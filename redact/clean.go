@@ -33,9 +33,16 @@ func Public(s string) Clean { return Clean{s} }
 // Clean is Redact for records: the redacted document as text that may be kept.
 // A withheld document leaves no text and a *Withheld.
 func (r *Redactor) Clean(doc toolcall.JSON, s Surface) (Clean, []Finding, error) {
+	_, clean, findings, err := r.Both(doc, s)
+	return clean, findings, err
+}
+
+// Both is Redact and Clean in one pass: the redacted document to send on, and
+// the same text to keep.
+func (r *Redactor) Both(doc toolcall.JSON, s Surface) (toolcall.JSON, Clean, []Finding, error) {
 	out, findings, err := r.Redact(doc, s)
 	if err != nil {
-		return Clean{}, nil, err
+		return toolcall.JSON{}, Clean{}, nil, err
 	}
-	return Clean{out.Text()}, findings, nil
+	return out, Clean{out.Text()}, findings, nil
 }

@@ -21,6 +21,18 @@ func TestCleanIsWhatRedactLeaves(t *testing.T) {
 	}
 }
 
+func TestBothAreTheSameText(t *testing.T) {
+	doc := parse(t, `{"ssn":"123-45-6789","n":1}`)
+	out, clean, findings, err := redactor(t, "ssn").Both(doc, redact.Surface{Roots: []toolcall.JSON{doc}})
+	if err != nil || out.Text() != `{"ssn":"[redacted]","n":1}` || clean.String() != out.Text() || len(findings) != 1 {
+		t.Errorf("got %s and %s, %v, %v", out.Text(), clean, findings, err)
+	}
+	out, clean, _, err = redactor(t, "ssn.x").Both(doc, redact.Surface{Roots: []toolcall.JSON{doc}})
+	if err == nil || !out.IsZero() || !clean.IsZero() {
+		t.Errorf("of a withheld document: %s and %s, %v", out.Text(), clean, err)
+	}
+}
+
 func TestCleanOfAWithheldDocumentIsNothing(t *testing.T) {
 	doc := parse(t, `{"ssn":"123-45-6789","cards":"4111"}`)
 	clean, findings, err := redactor(t, "ssn", "cards.#.number").Clean(doc, redact.Surface{Roots: []toolcall.JSON{doc}})

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -92,7 +93,7 @@ func (u *run) apply(text string, edits []edit) string {
 // a JSON string that starts at base of some text, and appends them to dst. What
 // no edit touches keeps its spelling.
 func lift(dst []edit, raw string, base int, edits []edit) []edit {
-	m := newMapper(raw)
+	m := mapper{raw: raw}
 	for _, e := range edits {
 		e.start = int32(base + m.to(int(e.start)))
 		e.end = int32(base + m.to(int(e.end)))
@@ -107,30 +108,26 @@ type mapper struct {
 	raw     string
 	at      int // in raw
 	decoded int // how many decoded bytes stand before it
-	slash   int // the next backslash at or behind at; before it: not looked for
 }
-
-func newMapper(raw string) mapper { return mapper{raw: raw, slash: -1} }
 
 // to returns where in raw the given number of decoded bytes ends. Positions must
 // be asked for in ascending order. Inside the bytes of one escape there is no
 // such place: the answer is behind the escape.
 func (m *mapper) to(decoded int) int {
-	for m.decoded < decoded {
-		if m.slash < m.at {
-			m.slash = len(m.raw)
-			if n := strings.IndexByte(m.raw[m.at:], '\\'); n >= 0 {
-				m.slash = m.at + n
-			}
-		}
-		plain := min(m.slash-m.at, decoded-m.decoded)
-		m.at += plain
-		m.decoded += plain
-		if m.decoded < decoded {
-			n, r := escapeAt(m.raw, m.at)
-			m.at += n
-			m.decoded += utf8.RuneLen(r)
+	at, done := m.at, m.decoded
+	for done < decoded {
+		switch {
+		case m.raw[at] == '\\':
+			n, r := escapeAt(m.raw, at)
+			at, done = at+n, done+utf8.RuneLen(r)
+		case at+8 <= len(m.raw):
+			plain := bits.TrailingZeros64(has(load(m.raw, at), '\\')) / 8
+			plain = min(plain, decoded-done)
+			at, done = at+plain, done+plain
+		default:
+			at, done = at+1, done+1
 		}
 	}
-	return m.at
+	m.at, m.decoded = at, done
+	return at
 }

@@ -71,5 +71,7 @@ func (r *Redactor) Redact(doc toolcall.JSON, s Surface) (toolcall.JSON, []Findin
 	if doc.Len() > math.MaxInt32 {
 		return toolcall.JSON{}, nil, &Withheld{Reason: "the document is over 2 GiB"}
 	}
-	return newRun(r).redact(doc, s)
+	u := newRun(r)
+	defer u.release()
+	return u.redact(doc, s)
 }

@@ -40,6 +40,8 @@ func TestPathsMask(t *testing.T) {
 		{"a dot in a name", `a\.b`, `{"a.b":1,"a":{"b":2}}`, `{"a.b":0,"a":{"b":2}}`},
 		{"a star in a name", `a\*`, `{"a*":1,"ab":2}`, `{"a*":0,"ab":2}`},
 		{"a name spelled with escapes", "name", `{"n\u0061me":"x"}`, `{"n\u0061me":"[redacted]"}`},
+		{"a name beyond ASCII, of any case", "größe", `{"GRÖßE":1,"größe":2,"grösse":3}`, `{"GRÖßE":0,"größe":0,"grösse":3}`},
+		{"nameless members", "a", `{"":1,"a":2}`, `{"":1,"a":0}`},
 		{"an empty document", "a.b", `{}`, `{}`},
 		{"types stay: every leaf of an object", "o", `{"o":{"s":"x","n":1.5,"t":true,"f":false,"z":null,"a":[1,"y"],"e":{},"l":[]}}`,
 			`{"o":{"s":"[redacted]","n":0,"t":false,"f":false,"z":null,"a":[0,"[redacted]"],"e":{},"l":[]}}`},
@@ -234,6 +236,10 @@ func TestRootsInsideRoots(t *testing.T) {
 	if err != nil || out.Text() != `{"a":{"ssn":0,"b":{"ssn":0}},"ssn":0}` {
 		t.Errorf("got %s, %v", out.Text(), err)
 	}
+	out, findings, err := redactor(t, "**.ssn").Redact(doc, redact.Surface{Roots: []toolcall.JSON{doc, a}})
+	if err != nil || out.Text() != `{"a":{"ssn":0,"b":{"ssn":0}},"ssn":0}` || findings[0].Count != 3 {
+		t.Errorf("got %s, %v, %v", out.Text(), findings, err)
+	}
 }
 
 // Only what the surface names is under the paths.
@@ -242,6 +248,18 @@ func TestPathsStayInsideTheirRoots(t *testing.T) {
 	out, _, err := redactor(t, "**.ssn").Redact(doc, result(doc))
 	if err != nil || out.Text() != `{"ssn":"outside","structuredContent":{"ssn":"[redacted]"},"_meta":{"ssn":"outside"}}` {
 		t.Errorf("got %s, %v", out.Text(), err)
+	}
+}
+
+func TestWithheldSaysWhy(t *testing.T) {
+	doc := parse(t, `{"content":[{"text":"{"}],"structuredContent":{"cards":{}}}`)
+	want := `redact: withheld: a text looks like JSON and is not: byte 1: the text ends inside an object`
+	if _, _, err := redactor(t, "**.ssn").Redact(doc, result(doc)); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	want = `redact: withheld: pii, path cards.#.number: an object stands where the path goes on`
+	if _, _, err := redactRoot(t, `{"cards":{}}`, "cards.#.number"); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -3,6 +3,7 @@ package redact
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"mcpguard/toolcall"
 )
@@ -20,33 +21,76 @@ const (
 
 var surfaceNames = [surfaces]string{"root", "text", "blob", "copy"}
 
-// run is the state of one Redact. It is used once, and nothing of it is kept:
-// it holds what was removed.
+// run is the state of one Redact. Its memory is used again by later ones, so
+// all that points to a document is dropped at its end.
 type run struct {
 	arena
 	root     int32 // the frame in which all paths start
 	texts    []text
 	blobs    []string // re-encoded, as JSON strings
 	secrets  []secret
-	needles  *needles
+	needles  *needles        // nil when nothing is to be searched
 	found    []bool          // by rule: it led to a value
 	counts   [][surfaces]int // by rule
 	withheld *Withheld       // the first reason
+
+	spareItems [][]item
+	spareEdits [][]edit
 }
 
+var runs = sync.Pool{New: func() any { return new(run) }}
+
 func newRun(r *Redactor) *run {
-	u := &run{
-		arena: arena{
-			Redactor: r,
-			sets:     make([]state, 0, 8*len(r.nodes)),
-			frames:   append(make([]frame, 0, 16), frame{}),
-		},
-		found:  make([]bool, len(r.rules)),
-		counts: make([][surfaces]int, len(r.rules)),
-	}
-	u.sets = append(u.sets, r.start...)
-	u.root = u.frame(0)
+	u := runs.Get().(*run)
+	u.Redactor = r
+	u.frames = append(u.frames[:0], frame{})
+	u.sets = append(u.sets[:0], r.start...)
+	u.root = u.frame(0, unknown)
+	u.found = zeroed(u.found, len(r.rules))
+	u.counts = zeroed(u.counts, len(r.rules))
 	return u
+}
+
+func zeroed[T any](s []T, n int) []T {
+	s = slices.Grow(s[:0], n)[:n]
+	clear(s)
+	return s
+}
+
+// keepItems bounds the memory that stays for later runs, in items.
+const keepItems = 1 << 16
+
+func (u *run) release() {
+	u.Redactor, u.needles, u.withheld = nil, nil, nil
+	clear(u.texts)
+	clear(u.blobs)
+	clear(u.secrets)
+	u.texts, u.blobs, u.secrets = u.texts[:0], u.blobs[:0], u.secrets[:0]
+	if cap(u.secrets) > keepItems {
+		u.secrets = nil
+	}
+	runs.Put(u)
+}
+
+// takeItems and takeEdits lend memory until giveItems and giveEdits.
+func (u *run) takeItems(n int) []item { return take(&u.spareItems, n) }
+func (u *run) takeEdits(n int) []edit { return take(&u.spareEdits, n) }
+func (u *run) giveItems(s []item)     { give(&u.spareItems, s) }
+func (u *run) giveEdits(s []edit)     { give(&u.spareEdits, s) }
+
+func take[T any](spare *[][]T, n int) []T {
+	if last := len(*spare) - 1; last >= 0 {
+		s := (*spare)[last]
+		*spare = (*spare)[:last]
+		return slices.Grow(s, n)
+	}
+	return make([]T, 0, n)
+}
+
+func give[T any](spare *[][]T, s []T) {
+	if len(*spare) < maxDepth && cap(s) <= keepItems {
+		*spare = append(*spare, s[:0])
+	}
 }
 
 // refuse keeps the first reason to withhold. rule is nobody when no path is to
@@ -92,6 +136,7 @@ func (u *run) redact(doc toolcall.JSON, s Surface) (toolcall.JSON, []Finding, er
 		return doc, u.findings(), nil
 	}
 	out, reason := prove(u.apply(doc.Text(), edits))
+	u.giveEdits(edits)
 	if reason != "" {
 		return toolcall.JSON{}, nil, &Withheld{Reason: reason}
 	}
@@ -149,7 +194,7 @@ func marksOf(doc toolcall.JSON, s Surface) ([]mark, bool) {
 
 // edits returns what is to be changed in a layer that was walked.
 func (u *run) edits(l *layer) []edit {
-	edits := make([]edit, 0, len(l.items))
+	edits := u.takeEdits(len(l.items))
 	renamed := int32(0)
 	for _, it := range l.items {
 		start, end := int(it.start), int(it.end)
@@ -175,6 +220,8 @@ func (u *run) edits(l *layer) []edit {
 			}
 		}
 	}
+	u.giveItems(l.items)
+	l.items = nil
 	if renamed > 0 && l.depth > 0 {
 		if _, reason := prove(u.apply(l.text, edits)); reason != "" {
 			u.refuse(nobody, reason)

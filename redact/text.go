@@ -67,6 +67,7 @@ func (u *run) innerEdits(dst []edit, t *text, outer string, start, end int) []ed
 		u.copies(hits)
 		inside = masksOf(hits)
 	}
+	defer u.giveEdits(inside)
 	if len(inside) == 0 {
 		return dst
 	}
@@ -94,7 +95,9 @@ func (u *run) stringEdits(dst []edit, raw string, base, depth int) []edit {
 				u.walk(l, nil)
 				inside := u.edits(l)
 				shift(inside, from)
-				return lift(dst, raw, base, inside)
+				dst = lift(dst, raw, base, inside)
+				u.giveEdits(inside)
+				return dst
 			}
 		}
 	}
@@ -122,7 +125,7 @@ func (u *run) loose(s string, depth int) []hit {
 		return hits
 	}
 	deeper := u.loose(decoded, depth+1)
-	m := newMapper(s)
+	m := mapper{raw: s}
 	for i := range deeper {
 		deeper[i].start = m.to(deeper[i].start)
 		deeper[i].end = m.to(deeper[i].end)

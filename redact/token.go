@@ -170,27 +170,30 @@ func unescape(s string) string {
 	if at < 0 {
 		return s
 	}
-	dst := make([]byte, 0, len(s)+window)
-	dst = append(dst, s[:at]...)
+	dst := append([]byte(nil), s...) // a copy is cheaper than zeroed memory
+	end := at
 	for at < len(s) {
-		if s[at] == '\\' {
+		switch {
+		case s[at] == '\\':
 			n, r := escapeAt(s, at)
-			dst = utf8.AppendRune(dst, r)
 			at += n
-			continue
+			if r < utf8.RuneSelf {
+				dst[end] = byte(r)
+				end++
+			} else {
+				end += utf8.EncodeRune(dst[end:], r)
+			}
+		case at+8 <= len(s):
+			// Eight bytes are written whatever they are, and then only those
+			// before a backslash counted.
+			w := load(s, at)
+			plain := bits.TrailingZeros64(has(w, '\\')) / 8
+			binary.LittleEndian.PutUint64(dst[end:], w)
+			at, end = at+plain, end+plain
+		default:
+			dst[end] = s[at]
+			at, end = at+1, end+1
 		}
-		if at+8 > len(s) {
-			dst = append(dst, s[at])
-			at++
-			continue
-		}
-		// Eight bytes are written whatever they are, and then only those
-		// before a backslash counted.
-		w := load(s, at)
-		plain := bits.TrailingZeros64(has(w, '\\')) / 8
-		dst = binary.LittleEndian.AppendUint64(dst, w)
-		dst = dst[:len(dst)-8+plain]
-		at += plain
 	}
-	return unsafe.String(unsafe.SliceData(dst), len(dst)) // nobody writes to dst any more
+	return unsafe.String(unsafe.SliceData(dst), end) // nobody writes to dst any more
 }

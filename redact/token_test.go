@@ -50,7 +50,7 @@ func checkUnescape(t *testing.T, s string) {
 func checkMapper(t *testing.T, raw string) {
 	t.Helper()
 	decoded := unescape(raw)
-	m := newMapper(raw)
+	m := mapper{raw: raw}
 	for n := range len(decoded) + 1 {
 		at := m.to(n)
 		got := unescape(raw[:at])

@@ -62,7 +62,7 @@ type walker struct {
 
 // walk reads a layer. Only marks bring paths into it.
 func (u *run) walk(l *layer, marks []mark) {
-	l.items = make([]item, 0, 8+len(l.text)/32)
+	l.items = u.takeItems(8 + len(l.text)/64)
 	w := walker{run: u, layer: l, marks: marks, next: -1}
 	if len(marks) > 0 {
 		w.next = marks[0].start
@@ -295,10 +295,16 @@ func (w *walker) child(f frame, lo int) int32 {
 	if lo == len(w.sets) {
 		return f.below
 	}
-	for below, k := w.frames[f.below], w.frames[f.below].lo; k < below.hi; k++ {
+	below := f.below
+	for _, s := range w.sets[lo:] {
+		if w.nodes[s].Kind == toolcall.StepDeep {
+			below = unknown // there is one "**" more than above
+		}
+	}
+	for from, k := w.frames[f.below], w.frames[f.below].lo; k < from.hi; k++ {
 		w.push(w.sets[k], lo)
 	}
-	return w.frame(lo)
+	return w.frame(lo, below)
 }
 
 // union is the frame of a root that stands inside another one.
@@ -309,7 +315,7 @@ func (w *walker) union(f, g int32) int32 {
 			w.push(w.sets[k], lo)
 		}
 	}
-	return w.frame(lo)
+	return w.frame(lo, unknown)
 }
 
 // shape looks for steps of f that cannot be taken from a value that starts with

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"mcpguard/toolcall"
 	"mcpguard/toolpolicy"
@@ -33,58 +34,24 @@ func TestCorpus(t *testing.T) {
 	}
 	for _, path := range archives {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
-			text, err := os.ReadFile(path)
+			a, err := txtar.ParseFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			runArchive(t, path, readArchive(string(text)))
+			runArchive(t, path, a)
 		})
 	}
 }
 
-// archive is a text in the txtar format: a comment, and files behind lines
-// like "-- name --".
-type archive struct {
-	comment string
-	files   []*archived
-}
-
-type archived struct{ name, text string }
-
-func readArchive(text string) archive {
-	var a archive
-	for line := range strings.Lines(text) {
-		name, begins := strings.CutPrefix(strings.TrimSpace(line), "-- ")
-		name, ends := strings.CutSuffix(name, " --")
-		switch {
-		case begins && ends:
-			a.files = append(a.files, &archived{name: name})
-		case len(a.files) == 0:
-			a.comment += line
-		default:
-			a.files[len(a.files)-1].text += line
-		}
-	}
-	return a
-}
-
-func (a archive) String() string {
-	text := a.comment
-	for _, f := range a.files {
-		text += "-- " + f.name + " --\n" + f.text
-	}
-	return text
-}
-
-func runArchive(t *testing.T, path string, a archive) {
+func runArchive(t *testing.T, path string, a *txtar.Archive) {
 	var files []toolpolicy.File
-	sections := map[string]*archived{}
-	for _, f := range a.files {
-		switch f.name {
+	sections := map[string]*txtar.File{}
+	for i, f := range a.Files {
+		switch f.Name {
 		case "calls", "lists", "mistakes", "tools.json":
-			sections[f.name] = f
+			sections[f.Name] = &a.Files[i]
 		default:
-			files = append(files, toolpolicy.File{Name: f.name, Text: []byte(f.text)})
+			files = append(files, toolpolicy.File{Name: f.Name, Text: f.Data})
 		}
 	}
 	section := func(name string) (string, bool) {
@@ -92,7 +59,7 @@ func runArchive(t *testing.T, path string, a archive) {
 		if !ok {
 			return "", false
 		}
-		return f.text, true
+		return string(f.Data), true
 	}
 	p, err := toolpolicy.CompileFiles(files)
 	if want, ok := section("mistakes"); ok {
@@ -104,8 +71,8 @@ func runArchive(t *testing.T, path string, a archive) {
 			if !*update {
 				t.Fatalf("mistakes (-want +got):\n%s", cmp.Diff(want, got))
 			}
-			sections["mistakes"].text = got
-			if err := os.WriteFile(path, []byte(a.String()), 0o644); err != nil {
+			sections["mistakes"].Data = []byte(got)
+			if err := os.WriteFile(path, txtar.Format(a), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

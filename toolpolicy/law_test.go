@@ -71,10 +71,15 @@ func TestNilPolicyHasNothing(t *testing.T) {
 
 // An unknown profile must not mean "nothing to redact".
 func TestUnknownProfileWithholds(t *testing.T) {
-	p := compile(t, "version: 1\nredactions: {pii: {paths: [ssn]}}\n")
+	p := compile(t, "version: 1\nredactions: {pii: {paths: [ssn]}, two: {paths: [x]}}\n")
 	withholds(t, p.Redactor([]string{"pii", "keys"}))
-	if p.Redactor([]string{"pii"}) == nil || p.Redactor([]string{"pii"}) != p.Redactor([]string{"pii"}) {
-		t.Error("a known profile has no redactor, or a new one each time")
+	for _, names := range [][]string{{"pii"}, {"two"}, {"pii", "two"}} {
+		if first, second := p.Redactor(names), p.Redactor(names); first.Empty() || first != second {
+			t.Errorf("%v has no redactor, or a new one each time", names)
+		}
+	}
+	if p.Redactor([]string{"pii", "two"}) != p.Redactor([]string{"two", "pii", "two"}) {
+		t.Error("the order of names makes another redactor")
 	}
 	if !p.Redactor(nil).Empty() {
 		t.Error("no profile, and yet there is something to redact")
@@ -184,6 +189,7 @@ roles:
       - {tool: crm/get, reads: true, redact: [notes], because: Reading is fine.}
       - {tool: crm/*, reads: true}
       - {tool: crm/put}
+      - {tool: crm/p*, reads: true}
     approve:
       - {tool: crm/pay, id: lead, by: [leads], within: 15m, show: [amount, to.name]}
       - {tool: crm/pay, id: finance, by: [finance, cfo], args: {amount: {above: 10}}}
@@ -202,6 +208,9 @@ redactions:
 	d = p.Evaluate(callIn(t, "staff", `{"tool":"crm/put","args":{}}`))
 	if d.Effect != toolcall.Allow || d.Reads {
 		t.Errorf("put is allowed by a rule that does not only read: %+v", d)
+	}
+	if d = p.Evaluate(callIn(t, "staff", `{"tool":"crm/peek","args":{}}`)); !d.Reads {
+		t.Errorf("peek is allowed by rules that only read: %+v", d)
 	}
 	d = p.Evaluate(callIn(t, "staff", `{"tool":"crm/pay","args":{"amount":11}}`))
 	if len(d.Asks) != 2 || d.Reads || d.Rule != "staff/lead" {

@@ -163,6 +163,7 @@ func (r *testReader) caller(name, n *yaml.Node) toolcall.Caller {
 
 func (r *testReader) example(n *yaml.Node) example {
 	e := example{line: n.Line}
+	before := len(r.mistakes)
 	subjects, as := 0, false
 	for key, value := range r.members(n, "a test") {
 		switch key.Value {
@@ -195,7 +196,7 @@ func (r *testReader) example(n *yaml.Node) example {
 				"args", "expect", "rule", "result", "result_has", "result_lacks")
 		}
 	}
-	if n.Kind == yaml.MappingNode {
+	if len(r.mistakes) == before { // else it would blame what follows from them
 		r.checkExample(n, &e, subjects, as)
 	}
 	return e

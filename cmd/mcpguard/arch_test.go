@@ -45,7 +45,7 @@ var doors = map[string][]string{
 	"charm.land":                  {"cmd/mcpguard"},
 	"go.yaml.in/yaml":             {"toolpolicy", "cmd/mcpguard"},
 	"cel.dev/cel-go":              {"toolpolicy"},
-	"golang.org/x/time":           {"identity"},
+	"golang.org/x/time":           {"identity", "mcpproxy"},
 	"golang.org/x/sync":           {"mcpproxy"},
 
 	"database/sql": {"store"},

@@ -140,7 +140,7 @@ func (c *Config) onLoopback() bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	return err == nil && addr.IsLoopback()
 }
 
 // dir is the folder that relative paths of the file start from; "" without a

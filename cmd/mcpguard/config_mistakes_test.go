@@ -108,6 +108,8 @@ func TestMistakes(t *testing.T) {
 		{"a token with a short digest", token(`name: a, owner: b, sha256: "01", expires: 2027-01-31`), "is not 64 hexadecimal digits"},
 		{"a token in clear", token("name: a, owner: b, token: mcpg_x, sha256: " + digest + ", expires: 2027-01-31"), `unknown key "token"`},
 		{"a name that is a number", token("name: 17, owner: b, sha256: " + digest + ", expires: 2027-01-31"), "name is not text | put it in quotes"},
+		{"a token's name twice", token("name: a, owner: b, sha256: " + digest + ", expires: 2027-01-31}, {name: a, owner: b, sha256: \"" + strings.Repeat("ab", 32) + "\", expires: 2027-01-31"), `the token name "a" is used twice`},
+		{"a token's digest twice", token("name: a, owner: b, sha256: " + digest + ", expires: 2027-01-31}, {name: c, owner: b, sha256: " + digest + ", expires: 2027-01-31"), `the token "a" has the same digest`},
 		{"an unknown identity", smallest + "identity: {tokns: []}\n", `unknown key "tokns" | tokens`},
 		{"an unknown key of local", smallest + "identity: {local: {group: [a]}}\n", `unknown key "group" | groups`},
 
@@ -130,6 +132,7 @@ func TestMistakes(t *testing.T) {
 		{"a URL with a fragment", upstream("{url: http://h/#x}"), "it holds a fragment"},
 		{"an agent's own key", upstream("{url: http://h/, autoApprove: [a]}"), `unknown key "autoApprove" | a rule under allow in the policy`},
 		{"a header of ours", upstream("{url: http://h/, headers: {Mcp-Session-Id: x}}"), "the header Mcp-Session-Id is mcpguard's own to set"},
+		{"another header of ours", upstream("{url: http://h/, headers: {HOST: x}}"), "the header HOST is mcpguard's own to set"},
 		{"a header with a line break", upstream(`{url: http://h/, headers: {X-A: "a\r\nX-B: b"}}`), "the value of X-A holds a control character"},
 		{"a header that is no name", upstream("{url: http://h/, headers: {'X A': b}}"), `"X A" is no name of a header`},
 		{"a header twice", upstream("{url: http://h/, headers: {X-A: a, x-a: b}}"), "has x-a twice, in another case"},

@@ -112,6 +112,25 @@ func TestMistakesDoNotPrintSecrets(t *testing.T) {
 	}
 }
 
+// Mistakes beside a secret that runs over several lines, and below a key that
+// is misspelt itself.
+func TestMistakesBesideSecrets(t *testing.T) {
+	for name, text := range map[string]string{
+		"two lines":        "policy: policy.yaml\nupstreams:\n  fs: {command: x, env: {A: \"hunter1\n    hunter2\", 9B: hunter3}}\n",
+		"three lines":      "policy: policy.yaml\nupstreams:\n  fs: {command: x, env: {A: \"hunter1\\\n    hunter2\\\n    hunter3\", 9B: x}}\n",
+		"a block":          "policy: policy.yaml\nupstreams:\n  fs:\n    command: x\n    env:\n      9A: |\n        hunter1\n        hunter2\n      9B: hunter3\n",
+		"a misspelt block": smallest + "upstream: {fs: {env: {A: hunter1}}}\n",
+		"all in one line":  "{policy: policy.yaml, upstreams: {fs: {command: x, env: {9A: hunter1}}}, listn: x}\n",
+	} {
+		_, err := loadText(t, text, overrides{})
+		var printed bytes.Buffer
+		report(&printed, err)
+		if !strings.Contains(printed.String(), "[not shown]") || strings.Contains(printed.String(), "hunter") {
+			t.Errorf("%s:\n%s", name, printed.String())
+		}
+	}
+}
+
 func TestReferences(t *testing.T) {
 	dir := folder(t, map[string]string{"one": "from a file\n", "two": "two\nlines\r\n", "empty": "\n", "binary": "a\x00b"})
 	env := testEnvironment("A=value", "EMPTY=", "NESTED=${A}", "A2=first", "A2=second")

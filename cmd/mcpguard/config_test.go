@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -317,4 +318,18 @@ func FuzzConfig(f *testing.F) {
 			t.Error("the mistakes print as nothing")
 		}
 	})
+}
+
+// A file of the largest size is read in a moment, whatever is in it.
+func TestLargeConfigIsReadInAMoment(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("policy: policy.yaml\nupstreams:\n")
+	for i := 0; b.Len() < maxConfig-100; i++ {
+		fmt.Fprintf(&b, "  u%d: {command: \"a\\\n b\"}\n", i)
+	}
+	start := time.Now()
+	c := mustLoad(t, b.String(), overrides{})
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("%d upstreams took %v", len(c.Upstreams), took)
+	}
 }

@@ -52,7 +52,7 @@ identity: {tokens: [{name: a, owner: sam, sha256: "01000000000000000000000000000
 	if c.TLS == nil || c.TLS.Cert != filepath.Join(filepath.Dir(c.File), "cert.pem") {
 		t.Errorf("TLS is %+v", c.TLS)
 	}
-	if _, err := load(otherKey); err == nil || !strings.Contains(err.Error(), "4:12: tls: ") || strings.Contains(err.Error(), "without TLS") {
+	if _, err := load(otherKey); err == nil || !strings.Contains(err.Error(), ":4:13: tls: ") || strings.Contains(err.Error(), "without TLS") {
 		t.Errorf("with another's key the error is %v", err)
 	}
 }

@@ -112,10 +112,10 @@ func (l *loader) upstream(e entry) {
 }
 
 func withoutForeign(m *mapping) *mapping {
-	kept := &mapping{node: m.node}
+	kept := &mapping{byKey: map[string]*yaml.Node{}}
 	for _, e := range m.entries {
 		if _, foreign := foreignKeys[e.key.Value]; !foreign {
-			kept.entries = append(kept.entries, e)
+			kept.add(e)
 		}
 	}
 	return kept

@@ -88,17 +88,22 @@ func (f *yamlFile) source(line, col int) string {
 // hide marks the lines of n and of everything below it, which end before the
 // line end at the latest. It must come before the mistakes that it is about.
 func (f *yamlFile) hide(n *yaml.Node, end int) {
+	last := f.lastLine(n, end)
+	for line := n.Line; line <= last; line++ {
+		f.hidden[line] = true
+	}
+}
+
+// lastLine is the last line that n can stand on.
+func (f *yamlFile) lastLine(n *yaml.Node, end int) int {
 	last := n.Line
 	if n.Kind == yaml.ScalarNode && !f.onOneLine(n) {
 		last = end - 1 // where it ends is not known
 	}
 	for _, c := range n.Content {
-		f.hide(c, end)
-		last = max(last, c.Line)
+		last = max(last, f.lastLine(c, end))
 	}
-	for line := n.Line; line <= last; line++ {
-		f.hidden[line] = true
-	}
+	return last
 }
 
 // onOneLine reports whether a scalar stands in the text as it is read.
@@ -108,8 +113,8 @@ func (f *yamlFile) onOneLine(n *yaml.Node) bool {
 
 // mapping is a YAML mapping whose keys are known to be plain and unique.
 type mapping struct {
-	node    *yaml.Node
 	entries []entry // in the order of the file
+	byKey   map[string]*yaml.Node
 }
 
 type entry struct {
@@ -117,16 +122,17 @@ type entry struct {
 	node *yaml.Node
 }
 
+// get is the value of a key, or nil. A nil mapping has none.
 func (m *mapping) get(key string) *yaml.Node {
 	if m == nil {
 		return nil
 	}
-	for _, e := range m.entries {
-		if e.key.Value == key {
-			return e.node
-		}
-	}
-	return nil
+	return m.byKey[key]
+}
+
+func (m *mapping) add(e entry) {
+	m.entries = append(m.entries, e)
+	m.byKey[e.key.Value] = e.node
 }
 
 // mapping reads a mapping; what is wrong with its keys is noted. It returns
@@ -140,7 +146,7 @@ func (f *yamlFile) mapping(n *yaml.Node, what string) *mapping {
 		f.wrong(n, what+" is not a mapping", "key: value")
 		return nil
 	}
-	m := &mapping{node: n}
+	m := &mapping{byKey: make(map[string]*yaml.Node, len(n.Content)/2)}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
@@ -149,7 +155,7 @@ func (f *yamlFile) mapping(n *yaml.Node, what string) *mapping {
 		case m.get(key.Value) != nil:
 			f.wrong(key, fmt.Sprintf("the key %q stands here twice", key.Value), "")
 		default:
-			m.entries = append(m.entries, entry{key, value})
+			m.add(entry{key, value})
 		}
 	}
 	return m
@@ -294,7 +300,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(text)) > limit {
 		err = fmt.Errorf("%s is larger than %d bytes", path, limit)

@@ -91,12 +91,12 @@ func filters(t *testing.T, s Store) {
 }
 
 // purgeNow makes the log of w purge, as its clock would.
-func purgeNow(t *testing.T, s Store, chain string, r audit.Retention, now time.Time, change ...func(*audit.Config)) {
+func purgeNow(t *testing.T, s Store, chain string, r audit.Retention, now time.Time) {
 	t.Helper()
 	before := verify(t, s, chain).Seq
-	change = append(change, func(c *audit.Config) { c.Retention, c.PurgeEvery = r, time.Millisecond })
-	w := newWriter(t, s, chain, change...)
-	w.now = now
+	w := newWriter(t, s, chain, func(c *audit.Config) {
+		c.Retention, c.PurgeEvery, c.Now = r, time.Millisecond, func() time.Time { return now }
+	})
 	deadline := time.Now().Add(10 * time.Second)
 	for verify(t, s, chain).Seq == before {
 		if time.Now().After(deadline) {

@@ -1,0 +1,46 @@
+// Package toolpolicy turns the text of a policy into an immutable value that
+// answers, for every call, whether it may run, must be asked about, or is
+// denied; which rule says so; and what must be redacted.
+//
+//	version: 1
+//	roles:
+//	  support:
+//	    groups: [support]
+//	    redact: [pii]
+//	    allow:
+//	      - crm/get_customer
+//	      - tool: payments/refund
+//	        args: {amount: {above: 0, max: 500}, currency: {in: [EUR, USD]}}
+//	    approve:
+//	      - {tool: payments/refund, args: {amount: {above: 500}}, by: [finance]}
+//	  everyone:
+//	    deny:
+//	      - {tool: "*/delete_*", because: Deletions go through change management.}
+//	redactions:
+//	  pii: {paths: ["**.ssn"]}
+//
+// The language is described in docs/policy.md, with an example of each
+// construct that the tests run. How a decision comes about:
+//
+//	files ── document ──> compile ──> Policy ── index ──> rules about the call
+//	         positions,   all         immutable           │ of the caller's roles
+//	         strictness   mistakes                        ▼
+//	                                   selector, then each matcher: true, false, unknown
+//	                                                      ▼
+//	                              deny > approve > allow > nothing: the stricter answer
+//	                              of all that the unknowns could give
+//
+// # True, false, unknown
+//
+// What cannot be judged is unknown: a value of another type, a path or URI with
+// more than one reading, a number beyond comparison, an argument given under a
+// name that differs only by case. An argument that is absent has its schema's
+// default; without one the condition is false. An argument that the tool does
+// not declare makes rules unknown that name arguments, but never a deny.
+//
+// An unknown deny denies. An unknown approve asks where the call would else be
+// allowed, and gives nothing where it would else be denied. An unknown allow
+// allows nothing.
+//
+// A nil Policy denies everything, shows nothing and withholds every result.
+package toolpolicy
