@@ -81,6 +81,10 @@ func (p *Proxy) challenge(w http.ResponseWriter, r *http.Request, err error) {
 	if header != "" {
 		w.Header().Set("WWW-Authenticate", header)
 	}
+	var later interface{ RetryAfter() string }
+	if errors.As(err, &later) && later.RetryAfter() != "" {
+		w.Header().Set("Retry-After", later.RetryAfter())
+	}
 	refuseHTTP(w, status, "authentication is required: send the header Authorization: Bearer TOKEN")
 }
 

@@ -11,7 +11,8 @@ import (
 
 // Authenticator says who sent a request. An error that has a method
 // Challenge() (status int, header string) chooses the answer's status and
-// WWW-Authenticate header; any other error answers 401.
+// WWW-Authenticate header, one that has RetryAfter() string its Retry-After; any
+// other error answers 401.
 type Authenticator interface {
 	Authenticate(*http.Request) (toolcall.Caller, error)
 }

@@ -8,9 +8,15 @@ import (
 )
 
 // Spec is a redaction profile as a policy file writes it.
+//
+// Where a path meets nothing, or null, there is nothing to do. Where it meets a
+// value of the wrong shape, a string where it goes on into an object, nobody
+// knows what that value is: the message is withheld. Behind a "**" that would be
+// the fate of any message with a member of the same name, so there the value of
+// the wrong shape is masked as a whole; right behind it every shape is normal.
 type Spec struct {
 	Name    string
-	Paths   []string // in the syntax of toolcall.Path; absent in a message: nothing to do
+	Paths   []string // in the syntax of toolcall.Path
 	Require []string // like Paths, but a message without any such value is withheld
 	Replace string   // "mask", or empty for the same
 }

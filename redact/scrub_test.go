@@ -149,3 +149,20 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkLine(b *testing.B) {
+	s := redact.NewScrubber([]string{"hunter2-hunter2", "another-secret"})
+	for name, line := range map[string]string{
+		"plain":   strings.Repeat("2026-11-24 10:00:00 INFO served a page in 12 ms; ", 4),
+		"secrets": "token=" + someWord + " " + fakeJWT + " hunter2-hunter2 postgres://app:pass@db/x " + strings.Repeat("x ", 60),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(line)))
+			for b.Loop() {
+				if s.Line(line).IsZero() {
+					b.Fatal("nothing came out")
+				}
+			}
+		})
+	}
+}

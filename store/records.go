@@ -25,6 +25,9 @@ func (s *Store) Last(ctx context.Context, chain string) (audit.Entry, error) {
 	ctx = context.WithoutCancel(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return audit.Entry{}, errClosed
+	}
 	e, err := last(ctx, w.conn, chain)
 	if err != nil {
 		return audit.Entry{}, fmt.Errorf("read the end of chain %s: %w", chain, classify(err))

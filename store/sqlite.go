@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"modernc.org/sqlite"
@@ -29,6 +30,8 @@ const checkUpTo = 64 << 20
 // Store writes and reads. It is safe for concurrent use.
 type Store struct {
 	*Reader
+	once   sync.Once
+	ended  error // of Close
 	path   string
 	lock   *os.File
 	db     *sql.DB // one connection writes, one checkpoints
@@ -88,18 +91,23 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// Close ends writing. What Append acknowledged is durable without it. The Store
-// must not be in use, and is of no more use.
+// Close ends writing, behind the transaction that is under way. What Append
+// acknowledged is durable without it; what comes later is refused.
 func (s *Store) Close() error {
+	s.once.Do(func() { s.ended = s.close() })
+	return s.ended
+}
+
+func (s *Store) close() error {
 	var errs []error
 	if s.points != nil {
 		errs = append(errs, s.points.stop())
 	}
-	if s.Reader != nil {
-		errs = append(errs, s.Reader.Close())
-	}
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
+	}
+	if s.Reader != nil {
+		errs = append(errs, s.Reader.Close())
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
@@ -107,7 +115,6 @@ func (s *Store) Close() error {
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close()) // and with it the lock
 	}
-	*s = Store{}
 	return errors.Join(errs...)
 }
 
@@ -154,6 +161,9 @@ func adopt(ctx context.Context, conn *sql.Conn, path string) error {
 			return fmt.Errorf("%s: %w", q, err)
 		}
 	}
+	if err := durable(ctx, conn); err != nil {
+		return err
+	}
 	if id != applicationID {
 		_, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
 		return err
@@ -168,6 +178,22 @@ func adopt(ctx context.Context, conn *sql.Conn, path string) error {
 	}
 	if answer != "ok" {
 		return fmt.Errorf("%w: %s", ErrCorrupt, answer)
+	}
+	return nil
+}
+
+// durable makes sure that the settings on which every promise rests took effect:
+// SQLite says nothing when a file system has no room for a shared log.
+func durable(ctx context.Context, conn *sql.Conn) error {
+	var journal string
+	var synchronous int
+	const full = 2
+	const q = "SELECT journal_mode, synchronous FROM pragma_journal_mode(), pragma_synchronous()"
+	if err := conn.QueryRowContext(ctx, q).Scan(&journal, &synchronous); err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	if journal != "wal" || synchronous != full {
+		return fmt.Errorf("the file system takes no write-ahead log (journal %s, synchronous %d): use a local disk", journal, synchronous)
 	}
 	return nil
 }

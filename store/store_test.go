@@ -102,6 +102,45 @@ func TestAStoreIsMadeForItsOwnerAloneAndFoundAgain(t *testing.T) {
 	}
 }
 
+// What every promise of the record rests on.
+func TestEveryCommitIsSynced(t *testing.T) {
+	s := newStore(t)
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "wal_autocheckpoint": "0", "page_size": "8192"} {
+		var got string
+		if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %s, %v; want %s", pragma, got, err, want)
+		}
+	}
+	if err := durable(t.Context(), s.writer.conn); err != nil {
+		t.Errorf("the settings are as they should be: %v", err)
+	}
+	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA synchronous = NORMAL"); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable(t.Context(), s.writer.conn); err == nil {
+		t.Error("synchronous NORMAL was taken for durable")
+	}
+}
+
+func TestAClosedStoreRefuses(t *testing.T) {
+	s := newStore(t)
+	fill(t, s, 1)
+	closeNow(t, s)
+	closeNow(t, s) // a second time changes nothing
+	if err := s.Append(t.Context(), []audit.Entry{{Chain: "a", Seq: 2, Kind: audit.Event, Body: []byte("{}")}}); err == nil {
+		t.Error("Append: no error")
+	}
+	if _, err := s.Last(t.Context(), "a"); err == nil {
+		t.Error("Last: no error")
+	}
+	if err := s.PutBlob(t.Context(), "policy", "d", nil); err == nil {
+		t.Error("PutBlob: no error")
+	}
+	if _, err := s.Sessions(t.Context(), audit.Filter{}); err == nil {
+		t.Error("Sessions: no error")
+	}
+}
+
 func TestURLsThatNameNoSQLiteFileAreRefused(t *testing.T) {
 	for url, want := range map[string]string{
 		"":                           "want sqlite://PATH",

@@ -28,6 +28,7 @@ type writer struct {
 	inserts []*insert // the widest first, the last of width 1
 	places  []place
 	known   known
+	closed  bool
 }
 
 // place is where a record goes.
@@ -64,9 +65,14 @@ func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err
 }
 
 func (w *writer) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
 	errs := []error{w.conn.Raw(func(any) error { return closeInserts(w.inserts) })}
 	return errors.Join(append(errs, w.conn.Close())...)
 }
+
+var errClosed = errors.New("the store is closed")
 
 // transact runs do in a transaction that is durable when transact returns nil.
 func (w *writer) transact(ctx context.Context, do func(context.Context) error) error {
@@ -75,6 +81,9 @@ func (w *writer) transact(ctx context.Context, do func(context.Context) error) e
 	ctx = context.WithoutCancel(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return errClosed
+	}
 	if err := w.inPlace(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package toolpolicy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,10 +19,9 @@ const defaultWithin = 10 * 60
 const maxWithin = 30 * 24 * 3600
 
 func (c *compiler) compileRules(role string, number int, v verb, n *yaml.Node) {
-	name := [...]string{"deny", "approve", "allow"}[v]
-	for i, e := range c.elements(n, name) {
+	for i, e := range c.elements(n, v.String()) {
 		r := rule{
-			id:   fmt.Sprintf("%s/%s/%d", role, name, i+1),
+			id:   fmt.Sprintf("%s/%s/%d", role, v, i+1),
 			role: number, verb: v, file: c.name, line: e.Line,
 		}
 		switch {
@@ -42,18 +42,21 @@ func (c *compiler) compileRules(role string, number int, v verb, n *yaml.Node) {
 	}
 }
 
+// ruleKeys are keys of a rule that only make sense together with others.
+type ruleKeys struct{ selected, extra, hide *yaml.Node }
+
 // compileRule reads a rule that is a mapping.
 func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 	ask := &toolcall.Ask{Within: defaultWithin}
-	var selected, extra, hide *yaml.Node
+	var keys ruleKeys
 	for key, value := range c.members(n, "a rule") {
 		switch key.Value {
 		case "tool", "resource", "prompt", "request", "method":
-			if selected != nil {
-				c.fail(key, "write two rules", "a rule has one selector, and this one has %s already", selected.Value)
+			if keys.selected != nil {
+				c.fail(key, "write two rules", "a rule has one selector, and this one has %s already", keys.selected.Value)
 				continue
 			}
-			selected = key
+			keys.selected = key
 			r.selector = c.compileSelector(key, value)
 		case "id":
 			if id, ok := c.text(value, "id"); ok && c.checkName(value, "rule", id) && c.define(value, "rule", role+"/"+id) {
@@ -66,19 +69,22 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 		case "observe":
 			r.observe, _ = c.flag(value, "observe")
 		case "extra":
-			extra = key
+			keys.extra = key
 			if s, ok := c.text(value, "extra"); ok && s != "allow" {
 				c.fail(value, "extra: allow", "extra can only be allow")
 			}
 			r.extra = true
 		default:
-			c.compileVerbKey(r, ask, key, value, &hide)
+			if key.Value == "hide" {
+				keys.hide = key
+			}
+			c.compileVerbKey(r, ask, key, value)
 		}
 	}
 	if n.Kind != yaml.MappingNode {
 		return
 	}
-	c.checkRule(r, n, selected, extra, hide)
+	c.checkRule(r, n, keys)
 	if r.verb == approves {
 		if _, has := mappingValue(n, "by"); !has {
 			c.fail(n, "by: [...]", "an approve rule must say who answers: by")
@@ -89,30 +95,26 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 }
 
 // compileVerbKey reads the keys that only some verbs take.
-func (c *compiler) compileVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.Node, hide **yaml.Node) {
-	takes := map[string][]verb{
-		"hide": {denies}, "reads": {allows}, "redact": {allows, approves},
-		"by": {approves}, "within": {approves}, "show": {approves},
-	}[key.Value]
-	if takes == nil {
+func (c *compiler) compileVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.Node) {
+	var takes []verb
+	switch key.Value {
+	case "hide":
+		takes = []verb{denies}
+	case "reads":
+		takes = []verb{allows}
+	case "redact":
+		takes = []verb{allows, approves}
+	case "by", "within", "show":
+		takes = []verb{approves}
+	default:
 		c.unknown(key, "a rule", "tool", "resource", "prompt", "request", "method", "id", "args", "extra",
 			"because", "observe", "redact", "reads", "hide", "by", "within", "show")
 		return
 	}
-	for _, v := range takes {
-		if v == r.verb {
-			c.setVerbKey(r, ask, key, value)
-			if key.Value == "hide" {
-				*hide = key
-			}
-			return
-		}
+	if !slices.Contains(takes, r.verb) {
+		c.fail(key, "", "%s has no meaning in this kind of rule: it belongs to %s", key.Value, takes[0])
+		return
 	}
-	c.fail(key, "", "%s has no meaning in this kind of rule: it belongs to %s", key.Value,
-		[...]string{"deny", "approve", "allow"}[takes[0]])
-}
-
-func (c *compiler) setVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.Node) {
 	switch key.Value {
 	case "hide":
 		hidden, ok := c.flag(value, "hide")
@@ -139,22 +141,22 @@ func (c *compiler) setVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.Node)
 }
 
 // checkRule notes what is wrong with the keys of a rule taken together.
-func (c *compiler) checkRule(r *rule, n, selected, extra, hide *yaml.Node) {
+func (c *compiler) checkRule(r *rule, n *yaml.Node, keys ruleKeys) {
 	switch {
-	case selected == nil:
+	case keys.selected == nil:
 		c.fail(n, "tool: upstream/name", "the rule does not say what it is about: tool, resource, prompt, request or method")
 	case len(r.args) > 0 && r.selector.kind != toolcall.Tool:
-		c.fail(selected, "", "this version judges arguments of tools only")
+		c.fail(keys.selected, "", "this version judges arguments of tools only")
 	}
 	switch {
-	case extra == nil:
+	case keys.extra == nil:
 	case r.verb == denies:
-		c.fail(extra, "", "extra has no meaning in a deny rule: undeclared arguments never keep it from matching")
+		c.fail(keys.extra, "", "extra has no meaning in a deny rule: undeclared arguments never keep it from matching")
 	case len(r.args) == 0:
-		c.fail(extra, "", "extra has no meaning without args: such a rule matches any arguments")
+		c.fail(keys.extra, "", "extra has no meaning without args: such a rule matches any arguments")
 	}
-	if hide != nil && len(r.args) > 0 {
-		c.fail(hide, "", "hide has no meaning with args: such a rule never hides")
+	if keys.hide != nil && len(r.args) > 0 {
+		c.fail(keys.hide, "", "hide has no meaning with args: such a rule never hides")
 	}
 }
 
@@ -179,31 +181,11 @@ var requestKinds = [...]string{"sampling", "elicitation", "roots"}
 
 func (c *compiler) compileSelector(key, value *yaml.Node) selector {
 	s, ok := c.selectorText(value, key.Value)
-	switch key.Value {
-	case "tool":
-		s.kind = toolcall.Tool
-	case "resource":
-		s.kind = toolcall.Resource
-	case "prompt":
-		s.kind = toolcall.Prompt
-	case "request":
-		s.kind = toolcall.Request
-		if ok && !anyMatch(s.name, requestKinds[:]) {
-			c.fail(value, nearest(s.name.text, requestKinds[:]), "a request is sampling, elicitation or roots, not %q", s.name.text)
-		}
-	case "method":
-		s.kind = toolcall.Method
+	s.kind = kindOf(key.Value)
+	if ok && s.kind == toolcall.Request && !slices.ContainsFunc(requestKinds[:], s.name.match) {
+		c.fail(value, nearest(s.name.text, requestKinds[:]), "a request is sampling, elicitation or roots, not %q", s.name.text)
 	}
 	return s
-}
-
-func anyMatch(w wild, names []string) bool {
-	for _, name := range names {
-		if w.match(name) {
-			return true
-		}
-	}
-	return false
 }
 
 // selectorText reads "upstream/name", split at the first slash.

@@ -36,6 +36,8 @@ const (
 	allows
 )
 
+func (v verb) String() string { return [...]string{"deny", "approve", "allow"}[v] }
+
 // rule is one compiled entry of a role.
 type rule struct {
 	id       string

@@ -14,6 +14,16 @@ type selector struct {
 	name     wild
 }
 
+// kindOf is the kind that a selector's key names; NoKind for every other key.
+func kindOf(key string) toolcall.Kind {
+	for k := toolcall.Tool; k <= toolcall.Method; k++ {
+		if key == k.String() {
+			return k
+		}
+	}
+	return toolcall.NoKind
+}
+
 // judge compares a call whose kind is the selector's. A resource URI that two
 // readers could take for different resources is unknown to every pattern but *.
 func (s *selector) judge(v *view) toolcall.Verdict {

@@ -176,6 +176,9 @@ func (r *testReader) example(n *yaml.Node) example {
 			subjects++
 			e.target, _ = r.selectorText(value, key.Value)
 			e.kind = kindOf(key.Value)
+			if key.Value == "call" {
+				e.kind = toolcall.Tool
+			}
 		case "list":
 			subjects++
 			e.has, e.lacks = r.list(value)
@@ -200,20 +203,6 @@ func (r *testReader) example(n *yaml.Node) example {
 		r.checkExample(n, &e, subjects, as)
 	}
 	return e
-}
-
-func kindOf(key string) toolcall.Kind {
-	switch key {
-	case "resource":
-		return toolcall.Resource
-	case "prompt":
-		return toolcall.Prompt
-	case "request":
-		return toolcall.Request
-	case "method":
-		return toolcall.Method
-	}
-	return toolcall.Tool
 }
 
 func (r *testReader) checkExample(n *yaml.Node, e *example, subjects int, as bool) {

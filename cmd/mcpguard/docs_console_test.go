@@ -30,6 +30,9 @@ import (
 // it writes the files, runs the commands, and connects an agent as the page says.
 func TestDocsRun(t *testing.T) {
 	for _, p := range pages(t) {
+		if p.name == languageReference {
+			continue
+		}
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			r := newReader(t)
@@ -85,7 +88,10 @@ func newReader(t *testing.T) *reader {
 // fileName is the name that a yaml block carries in its first line.
 var fileName = regexp.MustCompile(`^# ([a-z_]+\.yaml)\n`)
 
-var digestOfToken = regexp.MustCompile(`sha256: "?[0-9a-f]{64}"?`)
+var (
+	digestOfToken = regexp.MustCompile(`sha256: "[0-9a-f]{64}"`)
+	expiryOfToken = regexp.MustCompile(`expires: [0-9-]+`)
+)
 
 // keep writes the file that a yaml block is, and loads it. In the first round
 // files are written only, and not over one another.
@@ -108,6 +114,7 @@ func (r *reader) keep(b block, first bool) {
 	text := strings.NewReplacer(pageCRM, r.crm, pageGuard, anyPort).Replace(b.text)
 	if r.digest != "" {
 		text = digestOfToken.ReplaceAllString(text, `sha256: "`+r.digest+`"`)
+		text = expiryOfToken.ReplaceAllString(text, "expires: 2099-12-31") // the page's day will come
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)

@@ -32,7 +32,10 @@ type block struct {
 
 // blockKinds are the blocks that a page may have. What shows a terminal is
 // console, so that no command escapes its test.
-var blockKinds = []string{"console", "yaml", "json", "text"}
+var blockKinds = []string{"console", "yaml", "json", "text", "calls", "lists", "mistakes"}
+
+// languageReference has its examples run beside the language, policy by policy.
+const languageReference = "docs/policy.md"
 
 // noRunReasons are the reasons for which a command need not be run by a test.
 var noRunReasons = []string{
@@ -290,6 +293,13 @@ func TestDocsAreParsed(t *testing.T) {
 		if _, err := parsePage("a.md", text); err == nil {
 			t.Errorf("%q is a page", text)
 		}
+	}
+}
+
+// The examples of the policy language are run in its own room.
+func TestDocsLanguageIsTestedElsewhere(t *testing.T) {
+	if !strings.Contains(declarations(t), languageReference) {
+		t.Errorf("no test reads %s", languageReference)
 	}
 }
 
