@@ -13,7 +13,7 @@ import (
 
 // block is a fenced block of a Markdown text.
 type block struct {
-	kind string // yaml, json, calls, lists or mistakes
+	kind string // yaml, json; of a text: calls, lists or mistakes
 	line int    // of the fence, 1-based
 	text string
 }
@@ -35,7 +35,28 @@ func readBlocks(t *testing.T, text string) []block {
 	if open {
 		t.Fatal("a block is not closed")
 	}
+	for i := range blocks {
+		if blocks[i].kind == "text" {
+			blocks[i].kind = kindOfText(blocks[i].text)
+		}
+	}
 	return blocks
+}
+
+func kindOfText(text string) string {
+	for line := range lines(text) {
+		_, want, arrow := cutLast(line, " => ")
+		switch {
+		case want == "listed" || want == "hidden":
+			return "lists"
+		case arrow:
+			return "calls"
+		case strings.HasPrefix(line, "policy.yaml:"):
+			return "mistakes"
+		}
+		break
+	}
+	return "text"
 }
 
 // Every example of the reference is run: a policy, then what is to become of it.
