@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -23,7 +25,8 @@ import (
 // it in that very moment the call fails rather than run twice.
 type conns struct {
 	dialer  net.Dialer
-	address string // host:port
+	address string // host:port to dial
+	head    string // of every request, behind its method: target, version and host
 
 	mu     sync.Mutex
 	idle   []*upConn // the one used last is the last
@@ -46,10 +49,17 @@ type upConn struct {
 // redirect (a reply must not choose where a call goes), inflates nothing (a
 // small reply must not grow without bound), and takes no proxy from the
 // environment. Silence is bounded by the contexts of requests.
-func newTransport(scheme, address string) http.RoundTripper {
+func newTransport(at *url.URL) http.RoundTripper {
 	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	if scheme == "http" {
-		return &conns{dialer: dialer, address: address}
+	if at.Scheme == "http" {
+		port := at.Port()
+		if port == "" {
+			port = "80"
+		}
+		return &conns{
+			dialer: dialer, address: net.JoinHostPort(at.Hostname(), port),
+			head: " " + at.RequestURI() + " HTTP/1.1\r\nHost: " + at.Host + "\r\n",
+		}
 	}
 	return &http.Transport{
 		DialContext:         dialer.DialContext,
@@ -71,7 +81,7 @@ func (p *conns) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	unhook := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // fails on a closed connection, which is as good
-	res, err := c.exchange(req)
+	res, err := c.exchange(req, p.head)
 	if err != nil {
 		unhook()
 		_ = c.Close() // it is broken already
@@ -84,11 +94,23 @@ func (p *conns) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-func (c *upConn) exchange(req *http.Request) (*http.Response, error) {
-	if err := req.Write(c.write); err != nil {
-		return nil, err
+// exchange writes a request and reads the head of its answer. The target of the
+// request is the pool's, whatever its URL says.
+func (c *upConn) exchange(req *http.Request, head string) (*http.Response, error) {
+	w := c.write // keeps its first error until Flush
+	_, _ = w.WriteString(req.Method)
+	_, _ = w.WriteString(head)
+	if req.Body != nil {
+		_, _ = w.WriteString("Content-Length: ")
+		_, _ = w.WriteString(strconv.FormatInt(req.ContentLength, 10))
+		_, _ = w.WriteString("\r\n")
 	}
-	if err := c.write.Flush(); err != nil {
+	_ = req.Header.Write(w) // takes line ends out of values
+	_, _ = w.WriteString("\r\n")
+	if req.Body != nil {
+		_, _ = io.Copy(w, req.Body)
+	}
+	if err := w.Flush(); err != nil {
 		return nil, err
 	}
 	for {

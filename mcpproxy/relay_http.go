@@ -26,11 +26,9 @@ type httpLeg struct {
 
 func (l *httpLeg) send(ctx context.Context, m outbound) (*answer, error) {
 	text := m.frame.raw.Text()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.up.URL, strings.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("build a request to upstream %s: %w", l.up.Name, err)
-	}
-	h := l.header(req)
+	req := l.request(ctx, http.MethodPost)
+	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+	h := req.Header
 	h["Content-Type"] = jsonType
 	if m.era == modern {
 		h[mcp.HeaderProtocolVersion] = []string{m.version}
@@ -71,10 +69,10 @@ var (
 	acceptSSE  = []string{"text/event-stream"}
 )
 
-// header fills in what every request carries. Nothing of the agent's own
-// headers is copied: its token and cookies stop here.
-func (l *httpLeg) header(req *http.Request) http.Header {
-	h := req.Header
+// request begins a request to the upstream with what each of them carries.
+// Nothing of the agent's own headers is copied: its token and cookies stop here.
+func (l *httpLeg) request(ctx context.Context, method string) *http.Request {
+	h := make(http.Header, 8+len(l.up.Header))
 	for name, values := range l.up.Header {
 		h[name] = values
 	}
@@ -85,7 +83,8 @@ func (l *httpLeg) header(req *http.Request) http.Header {
 	if l.version != "" {
 		h[mcp.HeaderProtocolVersion] = []string{l.version}
 	}
-	return h
+	req := &http.Request{Method: method, URL: l.up.at, Host: l.up.at.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	return req.WithContext(ctx)
 }
 
 func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era) (*answer, error) {
@@ -143,14 +142,10 @@ func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser) {
 }
 
 func (l *httpLeg) listen(ctx context.Context, lastEventID string) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.up.URL, nil)
-	if err != nil {
-		return nil, fmt.Errorf("build a request to upstream %s: %w", l.up.Name, err)
-	}
-	h := l.header(req)
-	h["Accept"] = acceptSSE
+	req := l.request(ctx, http.MethodGet)
+	req.Header["Accept"] = acceptSSE
 	if lastEventID != "" {
-		h.Set(mcp.HeaderLastEventID, lastEventID)
+		req.Header.Set(mcp.HeaderLastEventID, lastEventID)
 	}
 	res, err := l.up.transport.RoundTrip(req)
 	if err != nil {
@@ -179,12 +174,7 @@ func (l *httpLeg) end(ctx context.Context) {
 	if l.session == "" {
 		return
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, l.up.URL, nil)
-	if err != nil {
-		return
-	}
-	l.header(req)
-	res, err := l.up.transport.RoundTrip(req)
+	res, err := l.up.transport.RoundTrip(l.request(ctx, http.MethodDelete))
 	if err != nil {
 		l.up.log.Info("end the upstream's session", "upstream", l.up.Name, "err", err)
 		return

@@ -3,7 +3,6 @@ package mcpproxy
 import (
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -30,6 +29,7 @@ type Upstream struct {
 // upstream is what the proxy keeps of an Upstream.
 type upstream struct {
 	Upstream
+	at        *url.URL // of URL
 	transport http.RoundTripper
 	limits    toolcall.Limits // of the upstream's messages
 	log       *slog.Logger
@@ -55,20 +55,19 @@ func newUpstream(u Upstream, l Limits, log *slog.Logger) (*upstream, error) {
 	if u.Result == 0 {
 		u.Result = l.Result
 	}
+	var base *url.URL
 	var transport http.RoundTripper
 	if u.URL != "" {
 		at, err := url.Parse(u.URL)
 		if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
 			return nil, errors.New("upstream " + u.Name + ": the url must be http:// or https://, with a host")
 		}
-		address := at.Host
-		if at.Port() == "" {
-			address = net.JoinHostPort(at.Hostname(), "80")
-		}
-		transport = newTransport(at.Scheme, address)
+		at.User, at.Fragment = nil, ""
+		base, transport = at, newTransport(at)
 	}
 	return &upstream{
 		Upstream:   u,
+		at:         base,
 		transport:  transport,
 		limits:     toolcall.Limits{Bytes: u.Result, Depth: l.Depth},
 		log:        log,

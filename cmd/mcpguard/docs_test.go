@@ -298,7 +298,7 @@ func TestDocsAreParsed(t *testing.T) {
 
 // The examples of the policy language are run in its own room.
 func TestDocsLanguageIsTestedElsewhere(t *testing.T) {
-	if !strings.Contains(declarations(t), languageReference) {
+	if !strings.Contains(declarations(t), `"../`+languageReference+`"`) {
 		t.Errorf("no test reads %s", languageReference)
 	}
 }
