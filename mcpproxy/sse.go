@@ -42,14 +42,18 @@ func newEventReader(src io.Reader, limit int) *eventReader {
 func (r *eventReader) next() (event, error) {
 	var ev event
 	var more []byte // data lines behind the first
-	lines, size, any := 0, 0, false
+	lines, size, any, name := 0, 0, false, ""
 	for {
 		line, err := r.line()
 		if err != nil {
 			return event{}, err
 		}
 		if len(line) == 0 {
+			if name != "" && name != "message" { // no message of the protocol
+				ev.data, more, any = "", nil, ev.hasID || ev.retry != ""
+			}
 			if !any {
+				lines, size, name = 0, 0, ""
 				continue
 			}
 			if more != nil {
@@ -60,9 +64,11 @@ func (r *eventReader) next() (event, error) {
 		if size += len(line); size > r.limit {
 			return event{}, errEventTooLarge
 		}
-		name, value, _ := bytes.Cut(line, []byte{':'})
+		field, value, _ := bytes.Cut(line, []byte{':'})
 		value = bytes.TrimPrefix(value, []byte{' '})
-		switch string(name) {
+		switch string(field) {
+		case "event":
+			name = string(value)
 		case "data":
 			if lines++; lines == 1 {
 				ev.data, any = string(value), true

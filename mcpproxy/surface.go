@@ -31,6 +31,25 @@ var containers = map[string]bool{
 	"annotations": true, "icons": true, "modelPreferences": true,
 }
 
+// names are strings that are no text: nobody reads JSON in them. Values that
+// were removed elsewhere are found in them all the same.
+var names = map[string]bool{"uri": true, "uriTemplate": true, "name": true, "type": true, "role": true}
+
+// ordinary are the members that the protocol's containers have. An object with
+// any other one that is no container is data too, as a whole.
+var ordinary = func() map[string]bool {
+	all := map[string]bool{"role": true, "uriTemplate": true, "size": true, "level": true, "logger": true, "progress": true,
+		"progressToken": true, "total": true, "message": true, "mode": true, "requestId": true, "reason": true, "code": true,
+		"systemPrompt": true, "includeContext": true, "temperature": true, "maxTokens": true, "stopSequences": true,
+		"model": true, "stopReason": true, "url": true, "elicitationId": true}
+	for _, list := range [...][]string{resultNames, blockNames} {
+		for _, name := range list {
+			all[name] = true
+		}
+	}
+	return all
+}()
+
 func collect(s *redact.Surface, v toolcall.JSON) {
 	for e := v.Elements(); e.Next(); {
 		part(s, "", e.Value())
@@ -39,6 +58,7 @@ func collect(s *redact.Surface, v toolcall.JSON) {
 		return
 	}
 	var mime, blob, data toolcall.JSON
+	odd := false
 	for m := v.Members(); m.Next(); {
 		switch name, value := m.Name(), m.Value(); {
 		case value.Type() == toolcall.StringType && name == "mimeType":
@@ -48,8 +68,12 @@ func collect(s *redact.Surface, v toolcall.JSON) {
 		case value.Type() == toolcall.StringType && name == "data":
 			data = value
 		default:
+			odd = odd || !ordinary[name] && value.Type() != toolcall.ObjectType && value.Type() != toolcall.ArrayType
 			part(s, name, value)
 		}
+	}
+	if odd {
+		s.Roots = append(s.Roots, v)
 	}
 	media, typed := mime.Str()
 	if !blob.IsZero() {
@@ -67,7 +91,9 @@ func collect(s *redact.Surface, v toolcall.JSON) {
 func part(s *redact.Surface, name string, v toolcall.JSON) {
 	switch v.Type() {
 	case toolcall.StringType:
-		s.Texts = append(s.Texts, v)
+		if !names[name] {
+			s.Texts = append(s.Texts, v)
+		}
 	case toolcall.ObjectType, toolcall.ArrayType:
 		switch {
 		case name == "" || containers[name]:

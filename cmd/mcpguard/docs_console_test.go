@@ -23,6 +23,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"mcpguard/identity"
 	"mcpguard/toolpolicy"
 )
 
@@ -64,7 +65,9 @@ type reader struct {
 	crm   string // address of the server that pages call 127.0.0.1:9101
 	guard string // address of mcpguard, which pages call 127.0.0.1:8437
 
-	token, digest string // of the last mcpguard token new
+	// token is what the agent of the page holds, digest what its files say of
+	// it: those of the page's last mcpguard token new, if it has one.
+	token, digest string
 }
 
 // The addresses that pages use.
@@ -81,6 +84,8 @@ func newReader(t *testing.T) *reader {
 	cert, key := certificate(t)
 	r := &reader{t: t, crm: crm.Listener.Addr().String()}
 	r.dir = folder(t, map[string]string{"cert.pem": cert, "key.pem": key})
+	token := identity.NewToken()
+	r.token, r.digest = token.Reveal(), token.Digest().String()
 	r.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + t.TempDir(), "CRM_TOKEN=swordfish"}
 	return r
 }
@@ -112,10 +117,8 @@ func (r *reader) keep(b block, first bool) {
 		return
 	}
 	text := strings.NewReplacer(pageCRM, r.crm, pageGuard, anyPort).Replace(b.text)
-	if r.digest != "" {
-		text = digestOfToken.ReplaceAllString(text, `sha256: "`+r.digest+`"`)
-		text = expiryOfToken.ReplaceAllString(text, "expires: 2099-12-31") // the page's day will come
-	}
+	text = digestOfToken.ReplaceAllString(text, `sha256: "`+r.digest+`"`)
+	text = expiryOfToken.ReplaceAllString(text, "expires: 2099-12-31") // the page's day will come
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
@@ -227,7 +230,6 @@ var (
 func (r *reader) learn(out string) {
 	if token := newToken.FindString(out); token != "" {
 		r.token, r.digest = token, newDigest.FindString(out)
-		r.env = append(r.env, "MCPGUARD_TOKEN="+token)
 	}
 }
 
