@@ -451,6 +451,7 @@ func TestAFailedPurgeIsToldAndRepeated(t *testing.T) {
 				put(t, log, event("old"), event("old"))
 				fault(&m)
 				time.Sleep(time.Hour + 90*time.Second)
+				synctest.Wait()
 				if len(told) == 0 || !errors.Is(told[0], storetest.ErrDisk) {
 					t.Errorf("told were %v, want the disk's error", told)
 				}

@@ -99,6 +99,12 @@ func (c *child) handle(m heard) {
 	case text == "environment":
 		env, _ := json.Marshal(os.Environ()) // a []string always marshals
 		c.say(m.result(`{"content":[],"structuredContent":` + string(env) + `}`))
+	case text == "tool error":
+		c.say(m.result(`{"content":[],"isError":true}`))
+	case text == "error":
+		c.say(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"error":{"code":-5,"message":"no"}}`)
+	case text == "task":
+		c.say(m.result(`{"task":{"taskId":"1"}}`))
 	case text == "deaf":
 		time.Sleep(time.Hour) // until TERM
 	case strings.HasPrefix(text, "hold"):

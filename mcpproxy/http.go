@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -190,8 +191,10 @@ func (rq *requestOf) post() {
 	p := rq.p
 	body, err := readAll(rq.r.Body, rq.r.ContentLength, p.cfg.Limits.Request)
 	if err != nil && !errors.Is(err, toolcall.ErrTooLarge) {
-		return // the client broke off
+		refuseHTTP(rq.w, http.StatusBadRequest, "the body ended early, or could not be read")
+		return
 	}
+	rq.noReadDeadline()
 	var f frame
 	if err == nil {
 		f, err = readFrame(body, p.cfg.Limits.message())
@@ -231,6 +234,13 @@ func (rq *requestOf) post() {
 	case response:
 		p.answered(rq.r.Context(), x)
 	}
+}
+
+// noReadDeadline lifts the listener's bound on reading a request: it would end
+// the context of a request whose answer takes longer than its body did. An error
+// means that the connection has no deadlines.
+func (rq *requestOf) noReadDeadline() {
+	_ = http.NewResponseController(rq.w).SetReadDeadline(time.Time{})
 }
 
 // session is the session of a message.
@@ -282,6 +292,7 @@ func (rq *requestOf) refuse(f *frame, e era, err error) {
 // get opens a legacy session's own stream.
 func (rq *requestOf) get() {
 	p := rq.p
+	rq.noReadDeadline()
 	if mcp.IsModernProtocol(rq.r.Header.Get(mcp.HeaderProtocolVersion)) {
 		rq.notAllowed("POST", "this protocol version has no stream to GET")
 		return

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -54,6 +55,7 @@ func (r *reply) event(ev event) {
 	}
 	r.begin()
 	r.lastID = r.lastID || ev.hasID
+	r.bound()
 	r.buf = appendEvent(r.buf[:0], ev)
 	if _, err := r.w.Write(r.buf); err != nil {
 		return // the client is gone; its context says so to everybody else
@@ -62,6 +64,15 @@ func (r *reply) event(ev event) {
 	if cap(r.buf) > 64<<10 {
 		r.buf = nil
 	}
+}
+
+// writeTime is how long a client may take to receive one message.
+const writeTime = 60 * time.Second
+
+// bound keeps a client that does not read from holding a call for ever. An error
+// means that the connection has no deadlines.
+func (r *reply) bound() {
+	_ = http.NewResponseController(r.w).SetWriteDeadline(time.Now().Add(writeTime))
 }
 
 func (r *reply) flush() {
@@ -90,6 +101,7 @@ func (r *reply) final(status int, ev event) {
 	h["Content-Length"] = []string{strconv.Itoa(len(ev.data))}
 	h["Cache-Control"] = []string{"no-store"}
 	r.setSession(h)
+	r.bound()
 	r.w.WriteHeader(status)
 	_, _ = io.WriteString(r.w, ev.data) // an error means that the client is gone
 }

@@ -48,7 +48,8 @@ type rig struct {
 	tokens map[string]identity.Secret
 	logs   *logbook
 	clock  *clock
-	close  func() // ends the proxy; may be called before the test's end
+	stop   func() // closes the proxy, and leaves its listener open
+	close  func() // closes all; may be called before the test's end
 }
 
 // The callers of every rig, and their groups.
@@ -92,8 +93,9 @@ func newRig(t testing.TB, s setup) *rig {
 	}
 	door := httptest.NewServer(r.proxy)
 	r.url = door.URL
+	r.stop = sync.OnceFunc(r.proxy.Close)
 	r.close = sync.OnceFunc(func() {
-		r.proxy.Close()
+		r.stop()
 		door.Close()
 		if err := record.Close(context.Background()); err != nil {
 			t.Error(err)

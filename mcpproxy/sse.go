@@ -39,6 +39,8 @@ func newEventReader(src io.Reader, limit int) *eventReader {
 
 // next is the next event with data, or with an id or a retry. At the end of the
 // stream it is io.EOF; an event without its blank line is dropped, as clients do.
+// Of an event with a name of its own only the id and the retry time are read:
+// messages have none, or "message".
 func (r *eventReader) next() (event, error) {
 	var ev event
 	var more []byte // data lines behind the first

@@ -25,6 +25,8 @@ type writer struct {
 
 	mu      sync.Mutex // one transaction at a time
 	conn    *sql.Conn
+	begin   *sql.Stmt
+	commit  *sql.Stmt
 	inserts []*insert // the widest first, the last of width 1
 	places  []place
 	known   known
@@ -57,18 +59,27 @@ func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err
 	if w.file, err = os.Lstat(path); err != nil {
 		return nil, err
 	}
+	if w.begin, err = conn.PrepareContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return nil, err
+	}
+	if w.commit, err = conn.PrepareContext(ctx, "COMMIT"); err != nil {
+		return nil, errors.Join(err, w.begin.Close())
+	}
 	err = conn.Raw(func(raw any) error {
 		w.inserts, err = prepareInserts(ctx, raw)
 		return err
 	})
-	return w, err
+	if err != nil {
+		return nil, errors.Join(err, w.begin.Close(), w.commit.Close())
+	}
+	return w, nil
 }
 
 func (w *writer) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	errs := []error{w.conn.Raw(func(any) error { return closeInserts(w.inserts) })}
+	errs := []error{w.begin.Close(), w.commit.Close(), w.conn.Raw(func(any) error { return closeInserts(w.inserts) })}
 	return errors.Join(append(errs, w.conn.Close())...)
 }
 
@@ -92,12 +103,12 @@ func (w *writer) transact(ctx context.Context, do func(context.Context) error) e
 			return fmt.Errorf("restart the write-ahead log: %w", err)
 		}
 	}
-	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := w.begin.ExecContext(ctx); err != nil {
 		return classify(err)
 	}
 	err := do(ctx)
 	if err == nil {
-		_, err = w.conn.ExecContext(ctx, "COMMIT")
+		_, err = w.commit.ExecContext(ctx)
 	}
 	if err == nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"mcpguard/redact"
+	"mcpguard/toolcall"
 )
 
 // Compile compiles a policy of one file. The error is Mistakes: all of them,
@@ -246,9 +247,9 @@ func (c *compiler) compileProfile(name, n *yaml.Node) {
 	for key, value := range c.members(n, "a redaction profile") {
 		switch key.Value {
 		case "paths":
-			spec.Paths = c.profilePaths(name.Value, value, "paths")
+			spec.Paths = c.profilePaths(value, "paths")
 		case "require":
-			spec.Require = c.profilePaths(name.Value, value, "require")
+			spec.Require = c.profilePaths(value, "require")
 		case "replace":
 			spec.Replace, _ = c.text(value, "replace")
 		case "tools":
@@ -271,16 +272,16 @@ func (c *compiler) compileProfile(name, n *yaml.Node) {
 	c.compiled[number] = profile
 }
 
-// profilePaths reads paths and compiles each alone, so that a mistake is told
-// where it stands.
-func (c *compiler) profilePaths(name string, n *yaml.Node, what string) []string {
+// profilePaths reads paths and compiles each alone first, so that a mistake is
+// told where it stands.
+func (c *compiler) profilePaths(n *yaml.Node, what string) []string {
 	paths := c.texts(n, what)
 	if len(paths) != len(n.Content) {
 		return paths
 	}
 	for i, p := range paths {
-		if _, mistakes := redact.Compile(redact.Spec{Name: name, Paths: []string{p}}); mistakes != nil {
-			c.fail(n.Content[i], "", "%v", mistakes[0])
+		if _, err := toolcall.CompilePath(p); err != nil {
+			c.fail(n.Content[i], "", "%v", err)
 		}
 	}
 	return paths

@@ -114,6 +114,7 @@ func FuzzGlob(f *testing.F) {
 
 func FuzzWild(f *testing.F) {
 	f.Add("a*b*c", "aXbXc")
+	f.Add("ab*ba", "aba")
 	f.Add("**", "")
 	f.Add("x", "x/y")
 	f.Fuzz(func(t *testing.T, pattern, s string) {

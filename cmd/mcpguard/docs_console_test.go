@@ -119,6 +119,9 @@ func (r *reader) keep(b block, first bool) {
 	text := strings.NewReplacer(pageCRM, r.crm, pageGuard, anyPort).Replace(b.text)
 	text = digestOfToken.ReplaceAllString(text, `sha256: "`+r.digest+`"`)
 	text = expiryOfToken.ReplaceAllString(text, "expires: 2099-12-31") // the page's day will come
+	if m[1] == "mcpguard.yaml" && !strings.Contains(text, "\nlisten:") {
+		text += "listen: " + anyPort + "\n" // the page means the default, which may be taken here
+	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}

@@ -40,8 +40,7 @@ const languageReference = "docs/policy.md"
 // noRunReasons are the reasons for which a command need not be run by a test.
 var noRunReasons = []string{
 	"it is this test suite",      // make test
-	"it takes minutes",           // make bench
-	"it builds what tests build", // go build
+	"it builds what tests build", // make build
 	"it needs npm",
 	"it needs the sqlite3 program",
 	"it needs systemd",

@@ -45,6 +45,9 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"the end of a session is found":                                   ended,
 		"two sessions at once read in the order of time, each its own":    interleaved,
 		"a walk can stop early and start behind any entry":                walks,
+		"a failed append keeps no rest of itself, and can be repeated":    failedAppend,
+		"a session goes on when its beginning was purged":                 sessionGoesOn,
+		"a purge leaves the names of those who are in later records":      namesStay,
 		"a purge that would take the newest entries, or none, is refused": badPurge,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -220,6 +223,29 @@ func appendOnly(t *testing.T, s Store) {
 	}
 	if head := verify(t, s, "a"); head.Seq != 2 {
 		t.Errorf("the chain has %d entries, want 2", head.Seq)
+	}
+}
+
+func failedAppend(t *testing.T, s Store) {
+	session := id(t)
+	good := audit.Entry{Chain: "a", Seq: 1, Kind: audit.Event, Session: session, At: start, Body: []byte(`{"v":1}`), Upstream: "crm",
+		Who: audit.Ref{1}, Identity: audit.Identity{Person: sam.Person, Subject: sam.Subject, Issuer: sam.Issuer}}
+	bad := good
+	bad.Seq = 0
+	if err := s.Append(t.Context(), []audit.Entry{good, bad}); err == nil {
+		t.Fatal("an entry without a sequence number was appended")
+	}
+	last, err := s.Last(t.Context(), "a") // any prefix may have been kept
+	if err != nil {
+		t.Fatal(err)
+	}
+	good.Seq = last.Seq + 1
+	if err := s.Append(t.Context(), []audit.Entry{good}); err != nil {
+		t.Fatal(err)
+	}
+	es := collect(t, s.Entries(t.Context(), session))
+	if len(es) != int(good.Seq) || es[0].Identity.Person != sam.Person || es[0].Upstream != "crm" {
+		t.Errorf("the session has %d entries, want %d, each with what stands beside it", len(es), good.Seq)
 	}
 }
 

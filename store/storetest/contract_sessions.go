@@ -206,6 +206,44 @@ func purgeTakesAlong(t *testing.T, s Store) {
 	}
 }
 
+func sessionGoesOn(t *testing.T, s Store) {
+	w := newWriter(t, s, "a")
+	session := id(t)
+	w.put(intent(session, id(t), sam))
+	last, err := s.Last(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stone := audit.Entry{Chain: "a", Seq: 2, Kind: audit.Purged, At: w.now, Body: []byte(`{"v":1}`)}
+	if err := s.Purge(t.Context(), last.Seq, stone); err != nil {
+		t.Fatal(err)
+	}
+	again := last
+	again.Seq, again.At = 3, w.now
+	if err := s.Append(t.Context(), []audit.Entry{again}); err != nil {
+		t.Fatal(err)
+	}
+	infos, err := s.Sessions(t.Context(), audit.Filter{Prefix: session.String()})
+	if err != nil || len(infos) != 1 || infos[0].Calls != 1 || infos[0].Identity.Person != sam.Person {
+		t.Errorf("after the purge the session is %+v, %v; want its one later call", infos, err)
+	}
+}
+
+func namesStay(t *testing.T, s Store) {
+	w := newWriter(t, s, "a")
+	w.put(intent(id(t), id(t), sam))
+	w.now = start.Add(23 * time.Hour)
+	session := id(t)
+	w.put(intent(session, id(t), sam))
+	stone := audit.Entry{Chain: "a", Seq: 3, Kind: audit.Purged, At: w.now, Body: []byte(`{"v":1}`)}
+	if err := s.Purge(t.Context(), 1, stone); err != nil {
+		t.Fatal(err)
+	}
+	if e := collect(t, s.Entries(t.Context(), session))[0]; e.Identity.Person != sam.Person {
+		t.Errorf("the later record names %q, want %s", e.Identity.Person, sam.Person)
+	}
+}
+
 func badPurge(t *testing.T, s Store) {
 	w := newWriter(t, s, "a")
 	w.put(audit.Record{Kind: audit.Event}, audit.Record{Kind: audit.Event})
