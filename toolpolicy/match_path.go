@@ -6,6 +6,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"mcpguard/toolcall"
 )
 
@@ -120,27 +122,21 @@ func plainSegment(s string) bool {
 	if last := s[len(s)-1]; last == '.' || last == ' ' {
 		return false // also "." and ".."; some file systems drop them
 	}
-	marks := 0
+	plain := true
 	for _, r := range s {
 		if r < utf8.RuneSelf {
 			if r < 0x20 || r == 0x7F || r == '%' || r == '\\' {
 				return false
 			}
-			marks = 0
 			continue
 		}
-		if r == utf8.RuneError || unicode.Is(unstable, r) || !unicode.IsGraphic(r) ||
+		plain = false
+		if r == utf8.RuneError || !unicode.IsGraphic(r) ||
 			unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 			return false
 		}
-		if !unicode.IsMark(r) {
-			marks = 0
-			continue
-		}
-		// The order of several marks is one more thing that can be spelled twice.
-		if marks++; marks > 1 {
-			return false
-		}
 	}
-	return true
+	// NFKC changes what has a second spelling (NFC does) and compatibility
+	// characters, like the fullwidth full stop.
+	return plain || norm.NFKC.IsNormalString(s)
 }

@@ -47,6 +47,7 @@ var doors = map[string][]string{
 	"cel.dev/cel-go":              {"toolpolicy"},
 	"golang.org/x/time":           {"identity", "mcpproxy"},
 	"golang.org/x/sync":           {"mcpproxy"},
+	"golang.org/x/text":           {"toolpolicy"},
 
 	"database/sql": {"store"},
 	"net/http":     {"identity", "mcpproxy", "approvals", "cmd/mcpguard", "cmd/mcpguard-bench"},

@@ -187,7 +187,7 @@ var (
 	namedThing  = regexp.MustCompile("`([A-Za-z.]+)`")
 	namedTest   = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]+)`")
 	namedTarget = regexp.MustCompile("`make ([a-z]+)`")
-	namedModule = regexp.MustCompile("`([a-z0-9.]+\\.[a-z]+/[A-Za-z0-9./-]+)`[ |]+(v[0-9][^ |]*)")
+	namedModule = regexp.MustCompile("`([a-z0-9.]+\\.[a-z]+/[A-Za-z0-9./-]+)`[ |]+(v[0-9][0-9A-Za-z.+-]*[0-9a-z])")
 )
 
 // Pages point into the code: files, the functions in them, tests that prove a
