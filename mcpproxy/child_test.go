@@ -37,6 +37,7 @@ type child struct {
 	out       *bufio.Writer
 	held      []heard  // calls whose text begins with "hold", unanswered
 	cancelled []string // texts of calls that were cancelled
+	asking    heard    // the call that waits for the answer to a question
 }
 
 func runChild(kind string) int {
@@ -62,7 +63,7 @@ func runChild(kind string) int {
 			fmt.Fprintln(os.Stderr, "not a message:", line)
 			return 1
 		}
-		c.handle(m)
+		c.handle(m, strings.TrimSpace(line))
 	}
 }
 
@@ -71,7 +72,11 @@ func (c *child) say(line string) {
 	_ = c.out.Flush()
 }
 
-func (c *child) handle(m heard) {
+func logLine(text string) string {
+	return `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"` + text + `"}}`
+}
+
+func (c *child) handle(m heard, line string) {
 	var args struct{ Text string }
 	if m.Method == "tools/call" {
 		_ = json.Unmarshal(m.Params.Arguments, &args) // other tools have other arguments
@@ -80,6 +85,22 @@ func (c *child) handle(m heard) {
 	switch text := args.Text; {
 	case m.Method == "notifications/cancelled":
 		c.cancel(string(m.Params.RequestID))
+	case m.Method == "notifications/initialized":
+		c.say(logLine("nobody listens yet"))
+	case m.Method == "subscriptions/listen":
+		about := `"_meta":{"io.modelcontextprotocol/subscriptionId":` + string(m.ID) + `}`
+		c.say(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{` + about + `}}`)
+		c.say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{` + about + `}}`)
+		c.say(m.result(`{"resultType":"complete",` + about + `}`))
+	case m.Method == "":
+		c.say(c.asking.result(`{"content":[],"structuredContent":` + line + `}`))
+	case text == "ask":
+		c.asking = m
+		c.say(`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"who?"}}`)
+	case text == "announce":
+		c.say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+		c.say(logLine("about a call"))
+		c.say(answer)
 	case text == "crash":
 		os.Exit(3)
 	case text == "long line":

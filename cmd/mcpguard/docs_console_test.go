@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -18,9 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mark3labs/mcp-go/client"
-	"github.com/mark3labs/mcp-go/client/transport"
-	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
 	"mcpguard/identity"
@@ -215,11 +210,13 @@ func (r *reader) console(text string) {
 	}
 }
 
+// sh runs a command as the page's reader would. A single one takes the shell's
+// place, so that signals reach it.
 func (r *reader) sh(ctx context.Context, command string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+command)
-	if strings.ContainsAny(command, "|;&") {
-		cmd.Args[2] = command
+	if !strings.ContainsAny(command, "|;&") {
+		command = "exec " + command
 	}
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
 	cmd.Dir, cmd.Env = r.dir, r.env
 	return cmd
 }
@@ -331,67 +328,6 @@ func (o *transcript) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
-}
-
-// connect is an agent that is configured as the page says: it lists the tools,
-// looks up a customer, and asks for a refund that no rule allows.
-func (r *reader) connect(text string) {
-	r.t.Helper()
-	var config struct {
-		Servers map[string]struct {
-			URL     string            `json:"url"`
-			Headers map[string]string `json:"headers"`
-		} `json:"mcpServers"`
-	}
-	if err := json.Unmarshal([]byte(text), &config); err != nil {
-		r.t.Fatalf("%s: %v", r.at, err)
-	}
-	for name, s := range config.Servers {
-		for key, value := range s.Headers {
-			s.Headers[key] = strings.ReplaceAll(value, "${MCPGUARD_TOKEN}", r.token)
-		}
-		if err := drive(strings.ReplaceAll(s.URL, pageGuard, r.guard), s.Headers); err != nil {
-			r.t.Errorf("%s: the agent that is given %s: %v", r.at, name, err)
-		}
-	}
-}
-
-func drive(url string, headers map[string]string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	c, err := client.NewStreamableHttpClient(url, transport.WithHTTPHeaders(headers), transport.WithHTTPLogger(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	var hello mcp.InitializeRequest
-	hello.Params.ProtocolVersion = mcp.LATEST_PROTOCOL_VERSION
-	hello.Params.ClientInfo = mcp.Implementation{Name: "agent", Version: "1"}
-	if _, err := c.Initialize(ctx, hello); err != nil {
-		return fmt.Errorf("initialize: %w", err)
-	}
-	if _, err := c.ListTools(ctx, mcp.ListToolsRequest{}); err != nil {
-		return fmt.Errorf("list tools: %w", err)
-	}
-	for _, ask := range []struct {
-		tool    string
-		args    map[string]any
-		refused bool
-	}{
-		{"get_customer", map[string]any{"id": 7}, false},
-		{"refund", map[string]any{"customer": 7, "amount": 42000, "currency": "EUR"}, true},
-	} {
-		var call mcp.CallToolRequest
-		call.Params.Name, call.Params.Arguments = ask.tool, ask.args
-		result, err := c.CallTool(ctx, call)
-		if err != nil {
-			return fmt.Errorf("call %s: %w", ask.tool, err)
-		}
-		if result.IsError != ask.refused {
-			return fmt.Errorf("call %s: refused %v, want %v", ask.tool, result.IsError, ask.refused)
-		}
-	}
-	return nil
 }
 
 // What a page shows is compared strictly, but for what it leaves out.
