@@ -2,7 +2,6 @@ package mcpproxy_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -203,7 +202,7 @@ type stream struct {
 func (a *agent) open(req *http.Request) *stream {
 	a.t.Helper()
 	ctx, cancel := context.WithCancel(req.Context())
-	res, err := a.client.Do(req.WithContext(ctx))
+	res, err := a.client.Do(req.WithContext(ctx)) //nolint:bodyclose // hangUp closes it
 	if err != nil {
 		cancel()
 		a.t.Fatal(err)
@@ -237,19 +236,4 @@ func (s *stream) rest() string {
 func (s *stream) hangUp() {
 	s.cancel()
 	s.res.Body.Close()
-}
-
-// sameJSON reports whether two texts mean the same to encoding/json.
-func sameJSON(t testing.TB, a, b string) bool {
-	t.Helper()
-	var x, y any
-	if err := json.Unmarshal([]byte(a), &x); err != nil {
-		t.Fatalf("%v in %s", err, a)
-	}
-	if err := json.Unmarshal([]byte(b), &y); err != nil {
-		t.Fatalf("%v in %s", err, b)
-	}
-	again, _ := json.Marshal(x)
-	other, _ := json.Marshal(y)
-	return string(again) == string(other)
 }

@@ -113,7 +113,7 @@ func TestModernCloseIsCancel(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			defer conn.Close()
+			defer closing(t, conn)
 			_, _ = conn.Read(make([]byte, 1)) // ends when the proxy closes
 			close(gone)
 		}

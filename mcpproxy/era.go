@@ -108,7 +108,7 @@ func headerMismatch(name string) *Refusal {
 
 // headerName is what Mcp-Name mirrors: params.name or params.uri.
 func headerName(f *frame) (string, bool) {
-	member := ""
+	var member string
 	switch f.method {
 	case "tools/call", "prompts/get":
 		member = "name"

@@ -17,8 +17,11 @@ import (
 // Every fault of an upstream is a clear error to the client, an outcome in the
 // record, and nothing to anybody else.
 
-// quick limits make a hung upstream fail soon.
-func quick(l *mcpproxy.Limits) { l.Timeout, l.Result = 300*time.Millisecond, 64<<10 }
+// smallResults is a limit that an upstream is soon over.
+func smallResults(l *mcpproxy.Limits) { l.Result = 64 << 10 }
+
+// late is what the client hears of a hung upstream.
+const late = "did not answer in time"
 
 // hijacked answers with raw bytes, and then closes the connection unless told
 // to keep it open.
@@ -30,9 +33,9 @@ func hijacked(t *testing.T, keep bool, parts ...string) func(http.ResponseWriter
 			return
 		}
 		if keep {
-			t.Cleanup(func() { conn.Close() })
+			t.Cleanup(func() { closing(t, conn) })
 		} else {
-			defer conn.Close()
+			defer closing(t, conn)
 		}
 		for _, p := range parts {
 			if _, err := io.WriteString(conn, p); err != nil {
@@ -79,10 +82,10 @@ func TestUpstreamFaults(t *testing.T) {
 		serve func(http.ResponseWriter, heard)
 		want  string // in the client's error
 	}{
-		"hangs before its answer": {hijacked(t, true), "did not answer in time"},
-		"hangs in its headers":    {hijacked(t, true, "HTTP/1.1 200 OK\r\nContent-Ty"), "did not answer in time"},
-		"hangs in its body":       {hijacked(t, true, head+"Content-Length: 100\r\n\r\n{\"jsonrpc\""), "did not answer in time"},
-		"hangs in its stream":     {hijacked(t, true, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n"), "did not answer in time"},
+		"hangs before its answer": {hijacked(t, true), late},
+		"hangs in its headers":    {hijacked(t, true, "HTTP/1.1 200 OK\r\nContent-Ty"), late},
+		"hangs in its body":       {hijacked(t, true, head+"Content-Length: 100\r\n\r\n{\"jsonrpc\""), late},
+		"hangs in its stream":     {hijacked(t, true, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n"), late},
 		"hangs up at once":        {hijacked(t, false), "cannot be reached"},
 		"half a body":             {hijacked(t, false, head+"Content-Length: 100\r\n\r\n{\"jsonrpc\""), "broke off its answer"},
 		"half a chunk":            {hijacked(t, false, head+"Transfer-Encoding: chunked\r\n\r\nff\r\n{\"jsonrpc\""), "broke off its answer"},
@@ -111,7 +114,7 @@ func TestUpstreamFaults(t *testing.T) {
 		"200 MB, announced":       {hijacked(t, true, head+"Content-Length: 209715200\r\n\r\n{"), "more than limits.result allows"},
 		"a body without end":      {until("application/json", `{"jsonrpc":"2.0",`+strings.Repeat(" ", 4000)), "more than limits.result allows"},
 		"an event without end":    {until("text/event-stream", "data: "+strings.Repeat("x", 4000)), "more than limits.result allows"},
-		"comments without end":    {until("text/event-stream", ": "+strings.Repeat("x", 100)+"\n\n"), "did not answer in time"},
+		"comments without end":    {until("text/event-stream", ": "+strings.Repeat("x", 100)+"\n\n"), late},
 		"headers without end":     {hijacked(t, true, head+strings.Repeat("X-A: "+strings.Repeat("x", 1000)+"\r\n", 2000)), ""},
 		"a redirect": {func(w http.ResponseWriter, m heard) {
 			w.Header().Set("Location", "/elsewhere")
@@ -130,7 +133,11 @@ func TestUpstreamFaults(t *testing.T) {
 				}
 				sayJSON(w, standard(m))
 			}
-			r := newRig(t, setup{policy: losslessPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}, limits: quick})
+			crm := up.upstream("crm")
+			if c.want == late {
+				crm.Timeout = time.Second
+			}
+			r := newRig(t, setup{policy: losslessPolicy, upstreams: []mcpproxy.Upstream{crm}, limits: smallResults})
 			sam, fran := r.legacy("sam", "/mcp"), r.legacy("fran", "/mcp")
 			sam.call("0", "echo", `{"text":"before"}`) // the catalogue is here
 
@@ -164,9 +171,9 @@ func TestUpstreamRefusesConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := nobody.Addr().String()
-	nobody.Close()
+	closing(t, nobody)
 	up := newPeer(t)
-	r := newRig(t, setup{policy: losslessPolicy, limits: quick,
+	r := newRig(t, setup{policy: losslessPolicy,
 		upstreams: []mcpproxy.Upstream{{Name: "gone", URL: "http://" + address + "/mcp"}, up.upstream("crm")}})
 	got := r.agent("sam", "/mcp/gone").post(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}`)
 	if got.reason() != "upstream gone cannot be reached" || got.header.Get("Mcp-Session-Id") != "" {

@@ -102,7 +102,8 @@ func TestStdioNoise(t *testing.T) {
 // A server that does not answer in time is an error to its caller; the session
 // goes on, and the server is told to stop.
 func TestStdioTimeout(t *testing.T) {
-	r := stdioRig(t, func(l *mcpproxy.Limits) { l.Timeout = 300 * time.Millisecond }, "standard")
+	t.Parallel()
+	r := stdioRig(t, func(l *mcpproxy.Limits) { l.Timeout = time.Second }, "standard")
 	a := r.legacy("sam", "/mcp")
 	a.call("0", "echo", say("warm"))
 	if got := a.call("1", "echo", say("hold it")); got.reason() != "upstream standard did not answer in time" {
@@ -138,7 +139,8 @@ func TestStdioDoesNotStart(t *testing.T) {
 // A server that stopped reading its stdin holds up its own caller for the
 // timeout, and is made to go when its session ends: stdin closed, TERM, KILL.
 func TestStdioDeafServerIsStopped(t *testing.T) {
-	r := stdioRig(t, func(l *mcpproxy.Limits) { l.Timeout = 300 * time.Millisecond }, "standard")
+	t.Parallel()
+	r := stdioRig(t, func(l *mcpproxy.Limits) { l.Timeout = time.Second }, "standard")
 	a := r.legacy("sam", "/mcp")
 	if got := a.call("1", "echo", say("deaf")); got.reason() != "upstream standard did not answer in time" {
 		t.Errorf("the call: %s", got)

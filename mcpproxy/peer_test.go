@@ -164,6 +164,13 @@ func sayEvents(w http.ResponseWriter, messages ...string) {
 	}
 }
 
+// closing closes what a test opened itself.
+func closing(t testing.TB, c io.Closer) {
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // all are the messages of a key so far.
 func (p *peer) all(key string) []heard {
 	p.mu.Lock()

@@ -55,8 +55,8 @@ func startProcess(up *upstream) (*process, error) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		defer errR.Close()
 		drainStderr(up, errR)
+		_ = errR.Close() // it was only read
 	}()
 	go func() {
 		p.status = p.cmd.Wait()

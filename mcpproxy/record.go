@@ -112,8 +112,10 @@ func (p *Proxy) finish(x *exchange, end ending) error {
 	if x.intent == nil {
 		return nil
 	}
+	who := x.ses.caller
+	who.Groups = nil // the intent has them
 	rec := audit.Record{
-		Kind: audit.Outcome, Session: x.ses.id, Call: x.call.ID, At: p.now(), Caller: x.ses.caller,
+		Kind: audit.Outcome, Session: x.ses.id, Call: x.call.ID, At: p.now(), Caller: who,
 		Outcome: end.outcome, Findings: end.findings, Stages: x.stages,
 		Error: redact.Public(end.reason), ResultSize: end.raw.Len(),
 	}
@@ -173,9 +175,9 @@ func (p *Proxy) recordRefusal(ctx context.Context, x *exchange, r *Refusal) erro
 	if x.decision.Effect == toolcall.Approve {
 		rec.Effect = toolcall.Approve
 	}
-	rec.Reason = redact.Public(r.Stage + ": " + r.Reason)
+	rec.Reason = redact.Public(r.Reason)
 	if r.Hidden {
-		rec.Reason = redact.Public(r.Stage + ": not there for this caller")
+		rec.Reason = redact.Public("not there for this caller")
 	}
 	rec.Stages = x.stages
 	return p.putRefusal(ctx, rec)
@@ -209,7 +211,7 @@ func (p *Proxy) recordStray(rq *requestOf, f *frame, r *Refusal) error {
 	rec := audit.Record{
 		Kind: audit.Refusal, At: p.now(), Caller: rq.caller, Roles: snap.Roles(rq.caller), ClientAddr: hostname(rq.r.RemoteAddr),
 		Upstream: rq.up.Name, Method: cut(f.method, maxEcho), Outcome: toolcall.OutcomeRefused,
-		Policy: snap.Digest(), Reason: redact.Public(r.Stage + ": " + r.Reason),
+		Policy: snap.Digest(), Reason: redact.Public(r.Reason),
 	}
 	return p.putRefusal(rq.r.Context(), rec)
 }

@@ -59,7 +59,7 @@ func newStdioLeg(up *upstream) (*stdioLeg, error) {
 // read delivers what the process says until it says no more.
 func (l *stdioLeg) read() {
 	defer close(l.done)
-	defer l.proc.stdout.Close()
+	defer func() { _ = l.proc.stdout.Close() }() // it was only read
 	lines := bufio.NewReaderSize(l.proc.stdout, 64<<10)
 	for {
 		line, err := readLine(lines, l.up.limits.Bytes)

@@ -48,7 +48,6 @@ func TestStreamOverStdio(t *testing.T) {
 	r := stdioStreams(t)
 	a := r.legacy("sam", "/mcp")
 	a.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
-	a.post(ping) // the server has said its line when it answers
 	listen := func() *stream { return a.open(a.request(t.Context(), http.MethodGet, "")) }
 	first := listen()
 	if line := first.next(); !strings.Contains(line, "nobody listens yet") {
@@ -152,6 +151,7 @@ func TestPolicyChangesUnderway(t *testing.T) {
 	up := newPeer(t)
 	goOn, came := make(chan string), make(chan struct{})
 	up.on["GET"] = func(w http.ResponseWriter, m heard) {
+		sayEvents(w, `{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}`)
 		for text := range goOn {
 			sayEvents(w, text)
 		}
@@ -168,6 +168,7 @@ func TestPolicyChangesUnderway(t *testing.T) {
 	a := r.legacy("sam", "/mcp")
 	s := a.open(a.request(t.Context(), http.MethodGet, ""))
 	line := `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":{"ssn":"123-45-6789"}}}`
+	s.next() // it is open
 	goOn <- line
 	if got := s.next(); !strings.Contains(got, ssn) {
 		t.Errorf("under the first policy: %s", got)
@@ -224,5 +225,38 @@ func TestUnprovedCertificate(t *testing.T) {
 	got := r.agent("sam", "/mcp").modern(toolCall("1", "echo", `{}`))
 	if got.reason() != "upstream crm cannot be reached" || reached {
 		t.Errorf("got %s, reached: %v", got, reached)
+	}
+}
+
+// An answer that comes on the client's own stream while the call waits is the
+// answer; the one that comes where it was due is a second, and counts for nothing.
+func TestAnswerOnAnotherStream(t *testing.T) {
+	up := newPeer(t)
+	goOn, second := make(chan string), make(chan struct{})
+	up.on["GET"] = func(w http.ResponseWriter, m heard) {
+		sayEvents(w, `{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}`)
+		sayEvents(w, <-goOn)
+	}
+	up.on["tools/call"] = func(w http.ResponseWriter, m heard) {
+		sayEvents(w, `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"begun"}}`)
+		<-second
+		sayEvents(w, m.result(`{"of":"second"}`))
+	}
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}})
+	a := r.legacy("sam", "/mcp")
+	own := a.open(a.request(t.Context(), http.MethodGet, ""))
+	own.next()
+	call := a.open(a.request(t.Context(), http.MethodPost, toolCall("1", "echo", `{}`)))
+	call.next()
+	goOn <- `{"jsonrpc":"2.0","id":1,"result":{"of":"first"}}`
+	if got := own.next(); !strings.Contains(got, "first") {
+		t.Errorf("the client's own stream: %s", got)
+	}
+	close(second)
+	if rest := call.rest(); strings.Contains(rest, "second") {
+		t.Errorf("a second answer: %s", rest)
+	}
+	if outs := r.recorded(audit.Outcome); len(outs) != 1 || !strings.Contains(outs[0].Result.String(), "first") {
+		t.Errorf("outcomes: %+v", outs)
 	}
 }

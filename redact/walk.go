@@ -106,7 +106,7 @@ func (w *walker) marked(i int, f int32, owner int) int {
 // plain is value behind the marks; kind is that of a string.
 func (w *walker) plain(i int, f int32, owner int, kind markKind) int {
 	s := w.text
-	end := i
+	var end int
 	if w.frames[f].flags&hasFirm != 0 && owner == nobody && s[i] != 'n' {
 		owner = w.shape(f, s[i])
 	}

@@ -81,7 +81,7 @@ func decodeStrict(t *testing.T, text string) any {
 	t.Helper()
 	d := jsontext.NewDecoder(strings.NewReader(text))
 	v := decodeToken(t, d)
-	if _, err := d.ReadToken(); err != io.EOF {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		t.Fatalf("%q: go-json-experiment sees more: %v", text, err)
 	}
 	return v

@@ -1,6 +1,7 @@
 package toolpolicy
 
 import (
+	"errors"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -172,8 +173,8 @@ func checkPlaces(t *testing.T, text string, err error) {
 	if err == nil {
 		return
 	}
-	mistakes, ok := err.(Mistakes)
-	if !ok || len(mistakes) == 0 {
+	var mistakes Mistakes
+	if !errors.As(err, &mistakes) || len(mistakes) == 0 {
 		t.Fatalf("an error that is no Mistakes: %v", err)
 	}
 	for _, m := range mistakes {

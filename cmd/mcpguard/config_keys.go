@@ -112,7 +112,7 @@ func limitSetting(name, standard string) settingKey {
 }
 
 // upstreamLimits are the limits that an upstream may have of its own.
-var upstreamLimits = []string{"request", "result", "depth", "timeout", "idle", "processes"}
+var upstreamLimits = []string{"result", "timeout"}
 
 // assign sets the limit that a key names.
 func (l *Limits) assign(name, text string) (err error) {

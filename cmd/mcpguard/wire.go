@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -50,6 +51,9 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 			err = errors.Join(err, g.close(ctx))
 		}
 	}()
+	if err := keysAreThere(cfg); err != nil {
+		return nil, err
+	}
 	keys, err := keyring.Open(cfg.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("open the keys: %w", err)
@@ -143,6 +147,22 @@ func (g *guard) policyLoaded(ctx context.Context, p *toolpolicy.Policy) error {
 		return fmt.Errorf("record the policy: %w", err)
 	}
 	g.log.Info("policy loaded", "digest", p.Digest())
+	return nil
+}
+
+// keysAreThere refuses a store whose keys are gone: new ones would make its
+// digests and every handle that clients carry worthless, in silence (law 3).
+func keysAreThere(cfg *Config) error {
+	switch record, err := os.Stat(cfg.StorePath()); {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && record.Size() == 0:
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for the store: %w", err)
+	}
+	if _, err := os.Stat(cfg.Keys); errors.Is(err, fs.ErrNotExist) {
+		return fail(exitUsage, fmt.Errorf("the store %s is there, and the keys that it was written with are not", cfg.StorePath()),
+			"put the folder "+cfg.Keys+" back from a backup, or begin a new store")
+	}
 	return nil
 }
 
