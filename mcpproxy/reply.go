@@ -21,6 +21,8 @@ type reply struct {
 	stream  bool            // the event stream has begun
 	done    bool            // the final message is out
 	lastID  bool            // an event id was sent: the client can come back with it
+	holding bool            // nothing may leave before the final message: headers go with it
+	held    []event         // what waits for that
 	buf     []byte
 }
 
@@ -51,6 +53,12 @@ func (r *reply) setSession(h http.Header) {
 // stream if need be.
 func (r *reply) event(ev event) {
 	if r.gone() || r.done {
+		return
+	}
+	if r.holding {
+		if ev.data != "" && len(r.held) < maxBacklog {
+			r.held = append(r.held, event{data: ev.data}) // nobody can come back to a session that is not there yet
+		}
 		return
 	}
 	r.begin()
@@ -86,6 +94,10 @@ func (r *reply) flush() {
 func (r *reply) final(status int, ev event) {
 	if r.done {
 		return
+	}
+	r.holding = false
+	for _, held := range r.held {
+		r.event(held)
 	}
 	if r.stream {
 		r.event(ev)
