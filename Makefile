@@ -36,7 +36,7 @@ run: ## the demo: a denial, a redaction and the record, in one command
 	$(GO) run ./cmd/mcpguard demo
 
 test: peers ## the whole suite; installs its peers first where it can
-	@set -o pipefail; $(GO) test -v ./... 2>&1 | awk -f .ci/quiet.awk
+	@set -o pipefail; $(GO) test -timeout 5m -v ./... 2>&1 | awk -f .ci/quiet.awk
 
 conformance: peers ## the official MCP suite, direct and through mcpguard
 	$(GO) test ./cmd/mcpguard -run '^TestConformance' -count=1 -v
@@ -48,15 +48,10 @@ bench: build ## speed beside no proxy and beside a proxy that does nothing (BENC
 	bin/mcpguard-bench -guard bin/mcpguard $(BENCH)
 
 fuzz: ## every fuzz target for FUZZTIME
-	@set -eo pipefail; $(GO) test -list '^Fuzz' ./... | \
-	awk '/^Fuzz/ {names[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, names[i]; n = 0}' | \
-	while read -r package target; do \
-		echo "fuzz $$package $$target"; \
-		$(GO) test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
-	done
+	@.ci/fuzz $(FUZZTIME)
 
 race: ## the rooms in which goroutines meet, under the race detector
-	CGO_ENABLED=1 $(GO) test -race $(RACE)
+	CGO_ENABLED=1 $(GO) test -timeout 5m -race $(RACE)
 
 clean: ## remove what was built and installed here
 	rm -rf bin $(CACHE)

@@ -64,6 +64,7 @@ func (e *Entry) room() int {
 
 // Commit is the fate of one record.
 type Commit struct {
+	log   *Log
 	batch *batch
 	at    int
 	err   error // of a record that was never queued
@@ -86,6 +87,7 @@ func (c *Commit) Wait(ctx context.Context) error {
 	select {
 	case <-c.batch.done:
 	default:
+		c.log.hurry()
 		select {
 		case <-c.batch.done:
 		case <-ctx.Done():

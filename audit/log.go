@@ -115,7 +115,9 @@ type Log struct {
 	bytes  int         // in queue and in the batch being committed
 	held   map[Ref]int // the same by caller
 	closed bool
+	timed  bool // timer runs
 
+	timer *time.Timer   // wakes the committer for what nobody waits for
 	wake  chan struct{} // holds a token while the queue may not be empty
 	done  chan struct{} // closed when the committer has ended
 	halt  context.CancelFunc
@@ -151,6 +153,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		done:   make(chan struct{}),
 		halt:   halt,
 	}
+	l.timer = time.AfterFunc(moment, l.late)
 	l.committer = committer{log: l, head: Head{Seq: last.Seq, Hash: last.Hash}}
 	go l.committer.run(run)
 	return l, nil
@@ -159,6 +162,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 // Put takes a record. It never waits for the disk: the record is encoded, gets
 // its place behind all records put before it, and the Commit tells when it is
 // durable.
+//
+// A record is committed when its Commit, or one behind it, is waited for, and by
+// itself after a moment. So a call that need not wait for its intent before it
+// goes upstream has it on disk long before a slow answer comes, and shares one
+// commit between intent and outcome when the answer is fast.
 func (l *Log) Put(r Record) *Commit {
 	if r.At.IsZero() {
 		r.At = l.cfg.Now()
@@ -175,6 +183,9 @@ func (l *Log) Put(r Record) *Commit {
 	}
 	return c
 }
+
+// moment is how long a record that nobody waits for may wait for company.
+const moment = time.Millisecond
 
 func (l *Log) enqueue(e *Entry) (*Commit, error) {
 	size := e.room()
@@ -194,11 +205,28 @@ func (l *Log) enqueue(e *Entry) (*Commit, error) {
 	}
 	b := l.open()
 	c := b.add(e)
+	c.log = l
+	if !l.timed {
+		l.timed = true
+		l.timer.Reset(moment)
+	}
+	return c, nil
+}
+
+// hurry wakes the committer.
+func (l *Log) hurry() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
-	return c, nil
+}
+
+// late is called when a record has waited for a moment.
+func (l *Log) late() {
+	l.mu.Lock()
+	l.timed = false
+	l.mu.Unlock()
+	l.hurry()
 }
 
 // open is the batch that takes the next entry.
@@ -223,7 +251,9 @@ func (l *Log) next() (b *batch, closed bool) {
 		return nil, l.closed
 	}
 	b = l.queue[0]
-	l.queue = append(l.queue[:0], l.queue[1:]...)
+	if l.queue = append(l.queue[:0], l.queue[1:]...); len(l.queue) == 0 && l.timed {
+		l.timed = !l.timer.Stop()
+	}
 	return b, l.closed
 }
 
@@ -257,11 +287,9 @@ func (l *Log) settle(b *batch, kept int, err error) {
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed = true
+	l.timer.Stop()
 	l.mu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.hurry()
 	select {
 	case <-l.done:
 		l.halt()

@@ -271,10 +271,13 @@ type viewKey struct {
 
 // view is a catalogue as one kind of caller sees it: rendered once.
 type view struct {
-	pages  []toolcall.JSON // results, cursors not yet sealed
+	pages  []rendered
 	shown  int
 	hidden int
 }
+
+// rendered is a filtered page. Its cursor is sealed for each caller anew.
+type rendered struct{ result, next toolcall.JSON }
 
 // maxViews bounds the renderings kept of one catalogue.
 const maxViews = 64
@@ -293,7 +296,7 @@ func (p *Proxy) viewOf(x *exchange, cat *catalogue) (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		v.pages = append(v.pages, result)
+		v.pages = append(v.pages, rendered{result, result.Member("nextCursor")})
 		v.shown, v.hidden = v.shown+shown, v.hidden+hidden
 	}
 	if len(cat.views) >= maxViews {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,10 +37,12 @@ type conns struct {
 const (
 	maxIdleConns = 256
 	maxIdleAge   = 60 * time.Second
+	maxHead      = 256 << 10 // bytes of an answer's status line and headers
 )
 
 type upConn struct {
 	net.Conn
+	bound io.LimitedReader // of what is read into read; open but for the head of an answer
 	read  *bufio.Reader
 	write *bufio.Writer
 	since time.Time // when it became idle
@@ -113,12 +116,14 @@ func (c *upConn) exchange(req *http.Request, head string) (*http.Response, error
 	if err := w.Flush(); err != nil {
 		return nil, err
 	}
+	c.bound.N = maxHead // http.ReadResponse itself reads headers without end
 	for {
 		res, err := http.ReadResponse(c.read, req)
 		if err != nil {
 			return nil, noEOF(err)
 		}
 		if res.StatusCode >= 200 {
+			c.bound.N = math.MaxInt64
 			return res, nil
 		}
 		if res.StatusCode == http.StatusSwitchingProtocols {
@@ -158,7 +163,9 @@ func (p *conns) take(ctx context.Context) (*upConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return &upConn{Conn: conn, read: bufio.NewReaderSize(conn, 8<<10), write: bufio.NewWriterSize(conn, 8<<10)}, nil
+	c := &upConn{Conn: conn, bound: io.LimitedReader{R: conn}, write: bufio.NewWriterSize(conn, 8<<10)}
+	c.read = bufio.NewReaderSize(&c.bound, 8<<10)
+	return c, nil
 }
 
 // quiet reports whether an idle connection is open and has nothing to say. One

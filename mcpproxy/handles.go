@@ -39,9 +39,8 @@ func (x *exchange) unseal(purpose, belongsTo, sealed string) (string, bool) {
 	return string(plain[8:]), true
 }
 
-// sealCursor seals the cursor of a list's result.
-func (x *exchange) sealCursor(result toolcall.JSON) (toolcall.JSON, error) {
-	next := result.Member("nextCursor")
+// sealCursor seals the cursor next of a list's result.
+func (x *exchange) sealCursor(result, next toolcall.JSON) (toolcall.JSON, error) {
 	cursor, ok := next.Str()
 	if !ok || cursor == "" {
 		return result, nil

@@ -44,7 +44,7 @@ func (p *Proxy) toolsList(ctx context.Context, x *exchange) {
 		if pg.cursor != cursor {
 			continue
 		}
-		result, err := x.sealCursor(v.pages[i])
+		result, err := x.sealCursor(v.pages[i].result, v.pages[i].next)
 		if err != nil {
 			p.fail(ctx, x, err)
 			return
@@ -81,7 +81,7 @@ func listResult(ctx context.Context, x *exchange, f frame) (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	if result, err = x.sealCursor(result); err != nil {
+	if result, err = x.sealCursor(result, result.Member("nextCursor")); err != nil {
 		return frame{}, err
 	}
 	if err := x.p.recordList(ctx, x, shown, hidden); err != nil {

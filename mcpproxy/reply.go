@@ -2,7 +2,6 @@ package mcpproxy
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -115,7 +114,9 @@ func (r *reply) final(status int, ev event) {
 	r.setSession(h)
 	r.bound()
 	r.w.WriteHeader(status)
-	_, _ = io.WriteString(r.w, ev.data) // an error means that the client is gone
+	// As bytes: net/http would send a long string in small pieces. An error means
+	// that the client is gone.
+	_, _ = r.w.Write(bytesOf(ev.data))
 }
 
 // empty answers without a body: 202 for notifications and responses.

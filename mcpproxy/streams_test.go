@@ -2,6 +2,8 @@ package mcpproxy_test
 
 import (
 	"context"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -218,7 +220,7 @@ func TestIdleSessionsEnd(t *testing.T) {
 func TestUnprovedCertificate(t *testing.T) {
 	reached := false
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the failed handshake
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{{Name: "crm", URL: server.URL}}})

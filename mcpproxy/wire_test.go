@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata/wire as
 //	                     for one with the headers and _meta of 2026-07-28, BEGIN for a
 //	                     legacy handshake of which nothing is told. "until 2" behind the
 //	                     path goes on with the next message after two events.
-//	                     "CALLER CLOSE N" hangs up on message N.
+//	                     "CALLER WAIT N" reads the answer to message N to its end.
 //	-- N answer --       what the client got
 //	-- upstream saw --   what the upstream was sent
 //	-- records --        what was recorded
@@ -138,8 +138,8 @@ func (c *conversation) message(n, text string) {
 	lines := strings.Split(strings.TrimSpace(head), "\n")
 	words := append(strings.Fields(lines[0]), "", "", "", "")
 	who, verb, path := words[0], words[1], words[2]
-	if verb == "CLOSE" {
-		c.streams[path].hangUp()
+	if verb == "WAIT" {
+		c.streams[path].rest()
 		return
 	}
 	a := c.agents[who]

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -41,6 +44,30 @@ func TestCompareWithoutGuard(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "mcpguard-strict") {
 		t.Error("a guard is in the report of a run without one")
+	}
+}
+
+// A contender slower than the time of a measurement still gets a figure, and one
+// that fails gets its error and no figure.
+func TestSlowAndFailingContenders(t *testing.T) {
+	sc := scenario{kind: kindCall, version: modernVersion, clients: 2, bytes: 1 << 10}
+	fixture := newUpstream(listedTools)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(100 * time.Millisecond)
+		fixture.ServeHTTP(w, r)
+	}))
+	defer slow.Close()
+	base, err := url.Parse(slow.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sc.run(&contender{name: "slow", base: base}, 0, time.Millisecond)
+	if len(s.errs) > 0 || s.calls == 0 || s.p50 < 100*time.Millisecond || s.elapsed < 100*time.Millisecond {
+		t.Errorf("a slow contender: %+v, want a call of 100 ms", s)
+	}
+	s = sc.run(&contender{name: "leaky", base: base, guards: true}, 0, time.Millisecond)
+	if len(s.errs) == 0 || !strings.Contains(s.errs[0].Error(), "a secret came through") {
+		t.Errorf("a guard that lets secrets through: %+v, want that error", s.errs)
 	}
 }
 

@@ -111,7 +111,8 @@ func (sc scenario) agents(to *contender) ([]*agent, error) {
 }
 
 // run measures one contender: the warm-up does not count, nor what is under way
-// when time is up.
+// when time is up. A contender so slow that no call has come back by then gets
+// the time until one has.
 func (sc scenario) run(to *contender, warm, during time.Duration) (s sample) {
 	agents, err := sc.agents(to)
 	defer func() {
@@ -126,6 +127,8 @@ func (sc scenario) run(to *contender, warm, during time.Duration) (s sample) {
 		return s
 	}
 	var measuring, stopped atomic.Bool
+	answered := make(chan struct{}, 1) // some call was measured
+	ended := make(chan struct{})       // all agents gave up
 	took := make([][]time.Duration, len(agents))
 	failed := make([][]error, len(agents))
 	var running sync.WaitGroup
@@ -139,20 +142,32 @@ func (sc scenario) run(to *contender, warm, during time.Duration) (s sample) {
 				}
 				if measuring.Load() {
 					took[i] = append(took[i], time.Since(begin))
+					select {
+					case answered <- struct{}{}:
+					default:
+					}
 				}
 			}
 		})
 	}
+	go func() {
+		running.Wait()
+		close(ended)
+	}()
 	time.Sleep(warm)
 	before, err := to.begin()
 	begin := time.Now()
 	measuring.Store(true)
 	time.Sleep(during)
+	select {
+	case <-answered:
+	case <-ended:
+	}
 	measuring.Store(false)
 	s.elapsed = time.Since(begin)
 	after, errAfter := to.measure()
 	stopped.Store(true)
-	running.Wait()
+	<-ended
 
 	s.errs = append(slices.Concat(failed...), s.errs...)
 	if err := errors.Join(err, errAfter); err != nil {

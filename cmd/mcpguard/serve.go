@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -48,6 +49,7 @@ reads its policy again at SIGHUP: a policy with a mistake changes nothing.`,
 // serve runs until ctx ends.
 func serve(ctx context.Context, cfg *Config, env *environment) (err error) {
 	log := slog.New(slog.NewTextHandler(env.stderr, nil))
+	defer tuneMemory(env)()
 	g, err := wire(ctx, cfg, env, log)
 	if err != nil {
 		return err
@@ -90,6 +92,29 @@ func serve(ctx context.Context, cfg *Config, env *environment) (err error) {
 			}
 			return nil
 		}
+	}
+}
+
+// The collector runs when the heap has grown fivefold, not twofold: what a relay
+// allocates dies young, and collecting it costs more than the room it takes. Near
+// softMemory it runs as often as it must.
+const (
+	heapGrowth = 400
+	softMemory = 256 << 20
+)
+
+// tuneMemory sets the collector's pace, unless GOGC or GOMEMLIMIT do. The
+// returned function sets it back.
+func tuneMemory(env *environment) func() {
+	for _, name := range [...]string{"GOGC", "GOMEMLIMIT"} {
+		if _, set := env.lookup(name); set {
+			return func() {}
+		}
+	}
+	growth, limit := debug.SetGCPercent(heapGrowth), debug.SetMemoryLimit(softMemory)
+	return func() {
+		debug.SetGCPercent(growth)
+		debug.SetMemoryLimit(limit)
 	}
 }
 
