@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"mcpguard/redact"
 	"mcpguard/toolcall"
 )
 
@@ -17,8 +18,12 @@ type frame struct {
 	params toolcall.JSON // an object, or zero
 	result toolcall.JSON
 	err    toolcall.JSON
-	parts  resultParts // of result, in a message of an upstream
-	extra  bool        // the envelope has members that the protocol does not know
+	extra  bool // the envelope has members that the protocol does not know
+
+	// Of a result of an upstream, once it is surveyed.
+	surveyed bool
+	where    redact.Surface
+	parts    resultParts
 }
 
 // resultParts are the members of a result that mcpguard itself reads, found in
@@ -201,59 +206,37 @@ func noFoldedNames(object toolcall.JSON, protocol []string) error {
 }
 
 // readResult refuses results whose protocol members, or whose content blocks,
-// could be read as something that no redaction saw, and notes the parts that
-// are read later.
+// could be read as something that no redaction saw, and notes what is read later.
 func (f *frame) readResult() error {
-	for m := f.result.Members(); m.Next(); {
-		name := m.Name()
-		if p := foldsTo(resultNames, name); p != "" {
-			return badFrame("a member that differs from " + p + " only by case")
-		}
-		switch name {
-		case "content", "contents", "messages":
-			if err := checkBlocks(m.Value()); err != nil {
-				return err
-			}
-			if name == "content" {
-				f.parts.content = m.Value()
-			}
-		case "isError":
-			f.parts.isError = m.Value()
-		case "resultType":
-			f.parts.resultType = m.Value()
-		case "task":
-			f.parts.task = m.Value()
-		case "inputRequests":
-			f.parts.inputRequests = m.Value()
-		case "requestState":
-			f.parts.requestState = m.Value()
-		}
+	var s survey
+	if f.result.Type() == toolcall.ObjectType {
+		s.container(f.result, resultNames, true)
+	} else {
+		s.where.Roots = append(s.where.Roots, f.result)
 	}
+	if s.folded != "" {
+		return badFrame("a member that differs from " + s.folded + " only by case")
+	}
+	f.where, f.parts, f.surveyed = s.where, s.parts, true
 	return nil
 }
 
-func checkBlocks(v toolcall.JSON) error {
-	for e := v.Elements(); e.Next(); {
-		if err := checkBlock(e.Value()); err != nil {
-			return err
-		}
+// note keeps a member of a result that is read later.
+func (p *resultParts) note(name string, v toolcall.JSON) {
+	switch name {
+	case "content":
+		p.content = v
+	case "isError":
+		p.isError = v
+	case "resultType":
+		p.resultType = v
+	case "task":
+		p.task = v
+	case "inputRequests":
+		p.inputRequests = v
+	case "requestState":
+		p.requestState = v
 	}
-	return checkBlock(v)
-}
-
-func checkBlock(block toolcall.JSON) error {
-	for m := block.Members(); m.Next(); {
-		name := m.Name()
-		if p := foldsTo(blockNames, name); p != "" {
-			return badFrame("a content block's member that differs from " + p + " only by case")
-		}
-		if name == "resource" || name == "content" {
-			if err := checkBlocks(m.Value()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // edited is the message with sub-values replaced.

@@ -74,8 +74,13 @@ func parseInbound(upstream, text string, limits toolcall.Limits) (frame, error) 
 	if err == nil && f.kind == response && !f.result.IsZero() {
 		err = f.readResult()
 	}
-	if err != nil {
-		return frame{}, &upstreamError{upstream: upstream, what: "sent a message that cannot be read: " + refusalOf(err).Reason}
+	return f, unreadable(upstream, err)
+}
+
+// unreadable is the fault of an upstream that sent what nobody can read.
+func unreadable(upstream string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return f, nil
+	return &upstreamError{upstream: upstream, what: "sent a message that cannot be read: " + refusalOf(err).Reason}
 }

@@ -74,10 +74,10 @@ func (l *stdioLeg) read() {
 			l.up.log.Warn("an upstream wrote a line to stdout that is no message", "upstream", l.up.Name)
 			continue
 		}
-		f, err := parseInbound(l.up.Name, string(line), l.up.limits)
+		f, err := readFrame(string(line), l.up.limits)
 		if err != nil {
 			// Whose answer it was cannot be known: nobody may wait for it in vain.
-			l.fail(err)
+			l.fail(unreadable(l.up.Name, err))
 			return
 		}
 		l.deliver(f)
@@ -146,11 +146,11 @@ func (l *stdioLeg) deliver(f frame) {
 		if id := subscription(f.result); !id.IsZero() {
 			edits = append(edits, toolcall.Edit{At: id, With: w.client})
 		}
-		if f, err = f.edited(edits); err == nil {
+		if f, err = f.edited(edits); err == nil && !f.result.IsZero() {
 			err = f.readResult()
 		}
 		if err != nil {
-			w.box.close(err)
+			w.box.close(unreadable(l.up.Name, err))
 			return
 		}
 		w.box.put(inbound{frame: f})

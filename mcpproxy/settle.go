@@ -97,9 +97,11 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 	if body.IsZero() {
 		name, body = "error", f.err
 	}
-	var where redact.Surface
+	where := f.where
 	if !x.redact().Empty() {
-		where = surfaceOf(body)
+		if !f.surveyed {
+			where = surfaceOf(body)
+		}
 		if x.call != nil && x.call.Kind == toolcall.Method {
 			where.Roots = append(where.Roots, body) // nobody knows what is in there
 		}

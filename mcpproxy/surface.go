@@ -13,13 +13,21 @@ import (
 // is a root of paths, every string may hold JSON, and a blob is what its media
 // type says.
 func surfaceOf(doc toolcall.JSON) redact.Surface {
-	var s redact.Surface
+	var s survey
 	if doc.Type() == toolcall.ObjectType || doc.Type() == toolcall.ArrayType {
-		collect(&s, doc)
+		s.container(doc, nil, false)
 	} else {
-		s.Roots = append(s.Roots, doc)
+		s.where.Roots = append(s.where.Roots, doc)
 	}
-	return s
+	return s.where
+}
+
+// survey is one walk over a message: where words stand, and, in a result, whether
+// a member could be read as another than it is, and the parts that are read later.
+type survey struct {
+	where  redact.Surface
+	parts  resultParts
+	folded string // the protocol name that a member differs from only by case
 }
 
 // containers are members of the protocol's own making. What stands in them is
@@ -50,9 +58,12 @@ var ordinary = func() map[string]bool {
 	return all
 }()
 
-func collect(s *redact.Surface, v toolcall.JSON) {
+// container walks an object or array of the protocol's making. protocol are the
+// names that no member may fold to: of a result, of a content block, or, where
+// nobody reads by name, none.
+func (s *survey) container(v toolcall.JSON, protocol []string, result bool) {
 	for e := v.Elements(); e.Next(); {
-		part(s, "", e.Value())
+		s.part("", e.Value(), protocol)
 	}
 	if v.Type() != toolcall.ObjectType {
 		return
@@ -60,52 +71,70 @@ func collect(s *redact.Surface, v toolcall.JSON) {
 	var mime, blob, data toolcall.JSON
 	odd := false
 	for m := v.Members(); m.Next(); {
-		switch name, value := m.Name(), m.Value(); {
-		case value.Type() == toolcall.StringType && name == "mimeType":
+		name, value := m.Name(), m.Value()
+		if p := foldsTo(protocol, name); p != "" {
+			s.folded = p
+		}
+		if result {
+			s.parts.note(name, value)
+		}
+		switch text := value.Type() == toolcall.StringType; {
+		case text && name == "mimeType":
 			mime = value
-		case value.Type() == toolcall.StringType && name == "blob":
+		case text && name == "blob":
 			blob = value
-		case value.Type() == toolcall.StringType && name == "data":
+		case text && name == "data":
 			data = value
 		default:
 			odd = odd || !ordinary[name] && value.Type() != toolcall.ObjectType && value.Type() != toolcall.ArrayType
-			part(s, name, value)
+			s.part(name, value, within(protocol, name, result))
 		}
 	}
 	if odd {
-		s.Roots = append(s.Roots, v)
+		s.where.Roots = append(s.where.Roots, v)
 	}
 	media, typed := mime.Str()
 	if !blob.IsZero() {
-		s.Blobs = append(s.Blobs, redact.Blob{Data: blob, MIME: media})
+		s.where.Blobs = append(s.where.Blobs, redact.Blob{Data: blob, MIME: media})
 	}
 	switch {
 	case data.IsZero():
 	case typed:
-		s.Blobs = append(s.Blobs, redact.Blob{Data: data, MIME: media})
+		s.where.Blobs = append(s.where.Blobs, redact.Blob{Data: data, MIME: media})
 	default:
-		s.Texts = append(s.Texts, data)
+		s.where.Texts = append(s.where.Texts, data)
 	}
 }
 
-func part(s *redact.Surface, name string, v toolcall.JSON) {
+// within are the names that matter one level down: content blocks stand in a
+// result's content, and in each other.
+func within(protocol []string, name string, result bool) []string {
+	switch {
+	case result && (name == "content" || name == "contents" || name == "messages"),
+		!result && protocol != nil && (name == "resource" || name == "content"):
+		return blockNames
+	}
+	return nil
+}
+
+func (s *survey) part(name string, v toolcall.JSON, protocol []string) {
 	switch v.Type() {
 	case toolcall.StringType:
 		if !names[name] {
-			s.Texts = append(s.Texts, v)
+			s.where.Texts = append(s.where.Texts, v)
 		}
 	case toolcall.ObjectType, toolcall.ArrayType:
 		switch {
 		case name == "" || containers[name]:
-			collect(s, v)
+			s.container(v, protocol, false)
 		case name == "inputRequests": // its members are messages under names of their own
 			for m := v.Members(); m.Next(); {
-				collect(s, m.Value())
+				s.container(m.Value(), nil, false)
 			}
 		default:
-			s.Roots = append(s.Roots, v)
+			s.where.Roots = append(s.where.Roots, v)
 			if name == "completion" {
-				collect(s, v.Member("values"))
+				s.container(v.Member("values"), nil, false)
 			}
 		}
 	}
