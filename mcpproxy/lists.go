@@ -2,7 +2,6 @@ package mcpproxy
 
 import (
 	"context"
-	"net/http"
 	"strconv"
 
 	"github.com/tidwall/sjson"
@@ -62,7 +61,7 @@ func (p *Proxy) listed(ctx context.Context, x *exchange, result toolcall.JSON, s
 		p.fail(ctx, x, err)
 		return
 	}
-	x.out.final(http.StatusOK, event{data: resultText(x.frame.id, result)})
+	x.out.result(x.frame.id, result)
 }
 
 func (p *Proxy) recordList(ctx context.Context, x *exchange, shown, hidden int) error {
@@ -154,8 +153,3 @@ func private(result toolcall.JSON) (toolcall.JSON, error) {
 
 // maxDepth admits every depth that Limits could have admitted.
 const maxDepth = 1 << 20
-
-// resultText is the JSON-RPC response that carries a result.
-func resultText(id, result toolcall.JSON) string {
-	return `{"jsonrpc":"2.0","id":` + id.Text() + `,"result":` + result.Text() + `}`
-}

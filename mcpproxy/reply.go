@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"mcpguard/toolcall"
 )
 
 // reply writes the answer to one HTTP request: a JSON message, or an event
@@ -103,20 +105,37 @@ func (r *reply) final(status int, ev event) {
 		r.done = true
 		return
 	}
+	r.whole(status, ev.data)
+}
+
+// result answers with a result that many callers are given: it is not copied into
+// a message of its own first. Nothing may have been said before.
+func (r *reply) result(id, result toolcall.JSON) {
+	r.whole(http.StatusOK, `{"jsonrpc":"2.0","id":`+id.Text()+`,"result":`, result.Text(), "}")
+}
+
+// whole sends one JSON message, in parts.
+func (r *reply) whole(status int, parts ...string) {
 	r.done = true
 	if r.gone() {
 		return
 	}
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
 	h := r.w.Header()
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(ev.data))}
+	h["Content-Length"] = []string{strconv.Itoa(size)}
 	h["Cache-Control"] = []string{"no-store"}
 	r.setSession(h)
 	r.bound()
 	r.w.WriteHeader(status)
 	// As bytes: net/http would send a long string in small pieces. An error means
 	// that the client is gone.
-	_, _ = r.w.Write(bytesOf(ev.data))
+	for _, part := range parts {
+		_, _ = r.w.Write(bytesOf(part))
+	}
 }
 
 // empty answers without a body: 202 for notifications and responses.
