@@ -66,7 +66,8 @@ func record1K(session toolcall.ID) audit.Record {
 		Kind: audit.Intent, Session: session, Call: call,
 		Caller: toolcall.Caller{Person: "sam@example.com", Subject: "nightly", Issuer: "token", Client: "nightly", Groups: []string{"support"}},
 		Roles:  []string{"everyone", "support"}, Era: "2025-11-25", Upstream: "crm", Method: "tools/call", Target: "get_customer",
-		TargetKind: toolcall.Tool, Policy: strings.Repeat("ab", 32), Effect: toolcall.Allow, Rule: "support/allow/1", File: "policy.yaml", Line: 12,
+		TargetKind: toolcall.Tool, Policy: "sha256:" + digest(3).String(),
+		Catalogue: "sha256:" + digest(1).String(), Definition: digest(2).String(), Effect: toolcall.Allow, Rule: "support/allow/1", File: "policy.yaml", Line: 12,
 		Args: args700, ArgsDigest: toolcall.Digest{1}, ArgsSize: 700,
 	}
 }

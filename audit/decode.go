@@ -84,9 +84,9 @@ func (r *Record) member(key string, v toolcall.JSON) (err error) {
 	case keyPurgedHash:
 		r.Purge.Hash, err = digestOf(v)
 	case keyCatalogue, keyDefinition, keyPolicy:
-		var d toolcall.Digest
-		d, err = digestOf(v)
-		*r.textMember(key + asText) = d.String()
+		*r.textMember(key + asText), err = digestTextOf("", v)
+	case keyCatalogue + asNamed, keyDefinition + asNamed, keyPolicy + asNamed:
+		*r.textMember(strings.TrimSuffix(key, asNamed) + asText), err = digestTextOf(sha256Name, v)
 	case keyArgsDigest:
 		r.ArgsDigest, err = digestOf(v)
 	case keyResultDigest:
@@ -244,6 +244,11 @@ func digestOf(v toolcall.JSON) (d toolcall.Digest, err error) {
 		return d, errors.New("no digest")
 	}
 	return toolcall.Digest(b), nil
+}
+
+func digestTextOf(name string, v toolcall.JSON) (string, error) {
+	d, err := digestOf(v)
+	return name + d.String(), err
 }
 
 // cleanOf reads what was clean when it was written, and is so still.

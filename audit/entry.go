@@ -87,7 +87,8 @@ type Pruner interface {
 
 // Reader reads what was kept. Entries come with Identity where it is known.
 type Reader interface {
-	// Sessions lists sessions, the newest first.
+	// Sessions lists sessions, the newest first. The error about a Prefix that
+	// begins no id wraps ErrPrefix.
 	Sessions(ctx context.Context, f Filter) ([]SessionInfo, error)
 	// Entries are those of one session in the order of time, without Prev.
 	Entries(ctx context.Context, session toolcall.ID) iter.Seq2[Entry, error]

@@ -31,10 +31,10 @@ const (
 	keyMethod        = "m"    //
 	keyTargetKind    = "tk"   // the number of the toolcall.Kind
 	keyTarget        = "t"    //
-	keyCatalogue     = "cat"  // digest, see appendDigestText
+	keyCatalogue     = "cat"  // digest, see body.digestText
 	keyDefinition    = "def"  // digest
 	keyPolicy        = "pol"  // digest
-	keyArgs          = "a"    // text, see appendClean
+	keyArgs          = "a"    // text, see body.clean
 	keyArgsDigest    = "ad"   // base64url
 	keyArgsSize      = "an"   //
 	keyRule          = "ru"   //
@@ -58,9 +58,14 @@ const (
 
 // Behind some keys stands another form of the value.
 const (
-	asText = "_s" // a JSON string, where the plain key has a JSON value or a digest
-	asBlob = "_b" // the base64url keyed digest of a blob, compressed with zstd
+	asText  = "_s" // a JSON string, where the plain key has a JSON value or a digest
+	asBlob  = "_b" // the base64url keyed digest of a blob, compressed with zstd
+	asNamed = "_n" // a base64url digest, whose text begins with sha256Name
 )
+
+// sha256Name stands before the hexadecimal digits of digests that say what they
+// are.
+const sha256Name = "sha256:"
 
 // body appends members to the body of a record.
 type body struct{ b []byte }
@@ -111,17 +116,31 @@ func (w *body) digest(key string, d toolcall.Digest) {
 	}
 }
 
-// digestText keeps a hexadecimal SHA-256 in its shorter form, and any other
-// name as it is.
+// digestText keeps a hexadecimal SHA-256, with or without sha256Name, in its
+// shorter form, and any other text as it is.
 func (w *body) digestText(key, s string) {
-	var d toolcall.Digest
-	if len(s) == 2*len(d) && strings.ToLower(s) == s {
-		if _, err := hex.Decode(d[:], []byte(s)); err == nil && !d.IsZero() {
-			w.digest(key, d)
-			return
-		}
+	digits, named := strings.CutPrefix(s, sha256Name)
+	d, ok := parseDigest(digits)
+	switch {
+	case !ok:
+		w.text(key+asText, s)
+	case named:
+		w.digest(key+asNamed, d)
+	default:
+		w.digest(key, d)
 	}
-	w.text(key+asText, s)
+}
+
+// parseDigest reads what Digest.String wrote; ok is false for other text, and
+// for the zero digest, which stands for none.
+func parseDigest(s string) (d toolcall.Digest, ok bool) {
+	var digits [2 * len(d)]byte // on the stack
+	if len(s) != len(digits) || strings.ToLower(s) != s {
+		return d, false
+	}
+	copy(digits[:], s)
+	_, err := hex.Decode(d[:], digits[:])
+	return d, err == nil && !d.IsZero()
 }
 
 // maxDepth is deeper than any message that is let in, and what bodies add.

@@ -10,7 +10,7 @@ import (
 	"mcpguard/toolcall"
 )
 
-// Errors of Put, Commit.Wait and Open, to be tested with errors.Is.
+// Errors of this room and of the stores below it, to be tested with errors.Is.
 var (
 	// ErrBusy: more records wait than the log may hold, in all or for this
 	// caller. Nothing was kept; later records may be.
@@ -21,6 +21,8 @@ var (
 	ErrIntegrity = errors.New("the chain of records is broken")
 	// ErrNotFound: there is no such blob or session.
 	ErrNotFound = errors.New("not found")
+	// ErrPrefix: no session can have an id that begins so.
+	ErrPrefix = errors.New("no beginning of a session id")
 )
 
 // Keys makes the keyed digests of a log. *keyring.Ring does.
@@ -282,8 +284,8 @@ func (l *Log) settle(b *batch, kept int, err error) {
 }
 
 // Close takes no more records, keeps those that were put, and ends the log's
-// goroutine. It tells when the last purge failed. When ctx ends first, it abandons what is not yet on disk, whose
-// Commits then fail.
+// goroutine. It tells when the last purge failed. When ctx ends first, it
+// abandons what is not yet on disk, whose Commits then fail.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed = true

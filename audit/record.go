@@ -37,16 +37,6 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// ParseKind reads what String wrote; ok is false for other text and for "none".
-func ParseKind(s string) (k Kind, ok bool) {
-	for i, n := range kindNames {
-		if i > 0 && n == s {
-			return Kind(i), true
-		}
-	}
-	return NoKind, false
-}
-
 // A Record is one thing that happened. Absent fields stay zero and take no
 // room. An Outcome need not repeat what the Intent of its Call told.
 //

@@ -66,8 +66,8 @@ func randomKey(k kind) key {
 	return newKey(k, secret)
 }
 
-// NewEphemeral makes a ring that lives as long as the process: for the demo and
-// for tests. What it seals nobody can open later.
+// NewEphemeral makes a ring that lives as long as the process: for tests. What it
+// seals nobody can open later.
 func NewEphemeral() *Ring {
 	r := &Ring{}
 	for _, k := range kinds {
@@ -100,12 +100,6 @@ func newest(keys []key, k kind) *key {
 func (r *Ring) Sign(message []byte) []byte {
 	k := newest(r.sign, signKind)
 	return ed25519.Sign(ed25519.NewKeyFromSeed(k.secret[:]), message)
-}
-
-// PublicKey checks what Sign signs.
-func (r *Ring) PublicKey() ed25519.PublicKey {
-	k := newest(r.sign, signKind)
-	return ed25519.NewKeyFromSeed(k.secret[:]).Public().(ed25519.PublicKey)
 }
 
 // PublicKeys checks what Sign signed in any generation, the newest first.

@@ -154,28 +154,30 @@ func FuzzOpen(f *testing.F) {
 func TestASignatureIsCheckedWithThePublicKey(t *testing.T) {
 	r := NewEphemeral()
 	sig := r.Sign([]byte("checkpoint 7"))
-	if !ed25519.Verify(r.PublicKey(), []byte("checkpoint 7"), sig) {
+	if !ed25519.Verify(r.PublicKeys()[0], []byte("checkpoint 7"), sig) {
 		t.Error("the signature is not valid")
 	}
-	if ed25519.Verify(r.PublicKey(), []byte("checkpoint 8"), sig) {
+	if ed25519.Verify(r.PublicKeys()[0], []byte("checkpoint 8"), sig) {
 		t.Error("it is valid for another message")
 	}
-	if ed25519.Verify(NewEphemeral().PublicKey(), []byte("checkpoint 7"), sig) {
+	if ed25519.Verify(NewEphemeral().PublicKeys()[0], []byte("checkpoint 7"), sig) {
 		t.Error("it is valid under another key")
 	}
 }
 
 func TestTheZeroRingRefuses(t *testing.T) {
 	for name, use := range map[string]func(*Ring){
-		"MAC":       func(r *Ring) { r.MAC("p", nil) },
-		"Seal":      func(r *Ring) { r.Seal("p", nil, nil) },
-		"Sign":      func(r *Ring) { r.Sign(nil) },
-		"PublicKey": func(r *Ring) { r.PublicKey() },
-		"MACKeyID":  func(r *Ring) { r.MACKeyID() },
+		"MAC":      func(r *Ring) { r.MAC("p", nil) },
+		"Seal":     func(r *Ring) { r.Seal("p", nil, nil) },
+		"Sign":     func(r *Ring) { r.Sign(nil) },
+		"MACKeyID": func(r *Ring) { r.MACKeyID() },
 	} {
 		if !panics(func() { use(&Ring{}) }) {
 			t.Errorf("%s of a ring without keys answered", name)
 		}
+	}
+	if keys := (&Ring{}).PublicKeys(); len(keys) > 0 {
+		t.Errorf("a ring without keys has %d that check signatures", len(keys))
 	}
 	r := NewEphemeral()
 	if !panics(func() { r.MAC("", nil) }) || !panics(func() { r.Seal("", nil, nil) }) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"mcpguard/audit"
 	"mcpguard/toolcall"
 )
 
@@ -45,6 +46,12 @@ func (p *Proxy) complete(ctx context.Context, x *exchange) {
 		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "nothing to complete has that name"})
 		return
 	}
+	rec := x.record(audit.Event) // the caller's words go upstream
+	x.describe(&rec, x.outside(kind, name, x.frame.params.Member("argument")), toolcall.Decision{Effect: toolcall.Allow}, x.frame.params)
+	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
+		p.fail(ctx, x, unrecorded(err))
+		return
+	}
 	p.forward(ctx, x)
 }
 
@@ -53,9 +60,13 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 	filter := x.frame.params.Member("notifications")
 	for e := filter.Member("resourceSubscriptions").Elements(); e.Next(); {
 		uri, _ := e.Value().Str()
-		call := &toolcall.Call{Caller: x.ses.caller, Session: x.ses.id, Upstream: x.ses.up.Name, Kind: toolcall.Resource, Name: uri, At: x.started}
-		if uri == "" || x.snap.Evaluate(call).Effect != toolcall.Allow {
-			p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "Resource not found"})
+		_, err := x.rule(ctx, x.outside(toolcall.Resource, uri, toolcall.JSON{}), x.frame.params, audit.Event, x.ses.caller.Key())
+		if err != nil {
+			r := p.upstreamRefusal(err)
+			if !r.Failed {
+				r = &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "Resource not found"}
+			}
+			p.fail(ctx, x, r)
 			return
 		}
 	}
@@ -64,6 +75,7 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 
 // forward sends a request upstream and passes on what comes back, to its answer.
 func (p *Proxy) forward(ctx context.Context, x *exchange) {
+	x.redact() // made here: the answer may come on another goroutine
 	x.sent = p.now()
 	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.paramHeaders()})
 	if err != nil {

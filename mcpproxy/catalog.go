@@ -174,7 +174,7 @@ func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (tool
 	if err != nil {
 		return toolcall.JSON{}, fmt.Errorf("build tools/list: %w", err)
 	}
-	a, err := x.ses.leg.send(ctx, outbound{frame: f, version: x.version, era: x.ses.era})
+	a, err := x.ses.leg.send(ctx, outbound{frame: f, version: x.version, era: x.ses.era, own: true})
 	if err != nil {
 		return toolcall.JSON{}, err
 	}
@@ -184,8 +184,12 @@ func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (tool
 		if err != nil {
 			return toolcall.JSON{}, x.ses.up.broken(err)
 		}
+		if in.frame.kind == request {
+			p.reject(ctx, x, in.frame, codeRefused, "this answer is mcpguard's own: no client reads it")
+			continue
+		}
 		if in.frame.kind != response || !in.frame.id.Equal(f.id) {
-			continue // this stream is ours alone: nobody else waits for what it says
+			continue // a notification about a list that is being read
 		}
 		if !in.frame.err.IsZero() {
 			return toolcall.JSON{}, &upstreamError{upstream: x.ses.up.Name, what: "does not list its tools"}

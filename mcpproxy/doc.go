@@ -8,7 +8,7 @@
 //
 // One client request, from top to bottom:
 //
-//	http.go     ServeHTTP    Host, Origin, route, headers; body read whole; Authenticate
+//	http.go     ServeHTTP    Host, Origin, route, headers; Authenticate; body read whole
 //	era.go      eraOf        legacy (sessions) or modern (2026-07-28, stateless)
 //	frame.go    readFrame    strict envelope: request, notification or response
 //	session.go  find/revive  the session that the handle names, if it is the caller's
@@ -16,13 +16,13 @@
 //	  initialize.go            legacy handshake: a session is minted and recorded
 //	  lists.go                 filtered lists, from the catalogue or page by page
 //	  call.go   HandleCall     everything that policy judges:
-//	    stages.go              find -> decide -> hold: the first refusal ends the walk
-//	    record.go begin        intent durable before anything is forwarded
+//	    stages.go              restore -> find -> decide -> hold: the first refusal ends the walk
+//	    record.go begin        intent durable before anything is forwarded (strict)
 //	    leg.go    send         relay_http.go or relay_stdio.go
 //	    pump.go                messages of the answer, one by one:
 //	      notification         redacted, filtered
 //	      server request       a call of its own: judged, recorded, shown to the client
-//	      response             settle.go: redacted, outcome durable, then the answer
+//	      response             settle.go: redacted, outcome durable (strict), then the answer
 //
 // Recording and forwarding are not stages: law must not hang on the order of a
 // list.

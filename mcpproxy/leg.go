@@ -28,6 +28,7 @@ type outbound struct {
 	version string            // protocol revision of the message
 	era     era               //
 	headers map[string]string // Mcp-Param-* of a modern request, held to its body
+	own     bool              // mcpguard's own: what names no request is not for its answer
 }
 
 // answer is what an upstream says to one request.

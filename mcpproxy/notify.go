@@ -24,7 +24,8 @@ func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, o
 		}
 	default:
 		unknown = true
-		if !p.allowedUnknown(ctx, x, f) {
+		if _, err := x.rule(ctx, x.asked(f.method, f.params), f.params, audit.Event, x.ses.up.Name); err != nil {
+			p.logRefusal(refusalOf(err))
 			return frame{}, false
 		}
 	}
@@ -34,25 +35,6 @@ func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, o
 		return frame{}, false
 	}
 	return clean, true
-}
-
-// allowedUnknown judges a notification that the protocol does not have.
-func (p *Proxy) allowedUnknown(ctx context.Context, x *exchange, f frame) bool {
-	call, d, err := x.judge(f.method, f.params)
-	if err != nil {
-		p.log.Error("judge a notification", "err", err)
-		return false
-	}
-	rec := x.record(audit.Event)
-	if d.Effect != toolcall.Allow {
-		rec.Kind, rec.Outcome = audit.Refusal, toolcall.OutcomeRefused
-	}
-	x.describe(&rec, call, d, f.params)
-	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
-		p.log.Error("record a notification", "err", err)
-		return false
-	}
-	return d.Effect == toolcall.Allow
 }
 
 // clientNotifications are the notifications that a client may send.
@@ -65,9 +47,17 @@ var clientNotifications = map[string]bool{
 func (p *Proxy) notify(ctx context.Context, x *exchange) {
 	ctx, release := x.lifetime(ctx)
 	defer release()
-	if !clientNotifications[x.frame.method] && !p.allowedUnknown(ctx, x, x.frame) {
-		p.answer(x, &Refusal{Stage: "decide", Code: codeMethodNotFound, Status: http.StatusBadRequest, Reason: "Method not found"})
-		return
+	if !clientNotifications[x.frame.method] {
+		call := x.outside(toolcall.Method, x.frame.method, x.frame.params)
+		if _, err := x.rule(ctx, call, x.frame.params, audit.Event, x.ses.caller.Key()); err != nil {
+			r := p.upstreamRefusal(err)
+			if !r.Failed {
+				r = &Refusal{Stage: r.Stage, Code: codeMethodNotFound, Status: http.StatusBadRequest, Reason: "Method not found"}
+			}
+			p.logRefusal(r)
+			p.answer(x, r)
+			return
+		}
 	}
 	if _, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.paramHeaders()}); err != nil {
 		p.fail(ctx, x, err)

@@ -46,7 +46,7 @@ type Limits struct {
 	ProcessesPerCaller int
 }
 
-// DefaultLimits are the limits of a configuration that names none.
+// DefaultLimits are limits for a Proxy that no configuration bounds.
 func DefaultLimits() Limits {
 	return Limits{
 		Request: 1 << 20, Result: 32 << 20, Depth: 128,
@@ -106,6 +106,7 @@ type Proxy struct {
 
 	mu     sync.Mutex
 	closed bool
+	once   sync.Once
 	work   sync.WaitGroup // requests under way; grows only while not closed
 }
 
@@ -166,7 +167,9 @@ const patience = 10 * time.Second
 
 // Close ends every call under way, waits until each is recorded, and stops the
 // server processes. The listener must have stopped accepting.
-func (p *Proxy) Close() {
+func (p *Proxy) Close() { p.once.Do(p.close) }
+
+func (p *Proxy) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()

@@ -2,6 +2,7 @@ package mcpproxy
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -30,57 +31,94 @@ const maxAsked = 64
 // unless a rule allows it, and recorded before the client sees it. ok is false
 // when the upstream has its answer already.
 func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok bool) {
-	q := &question{shown: p.now()}
-	if f.method != "ping" {
-		var r *Refusal
-		if f, r = p.judgeQuestion(ctx, x, q, f); r != nil {
-			p.reject(ctx, x, f, r.Code, r.Reason)
-			return frame{}, false
-		}
-	}
 	if x.out.gone() {
 		p.reject(ctx, x, f, codeRefused, "the client is not listening any more")
 		return frame{}, false
 	}
-	key := idKey(f.id)
-	x.ses.mu.Lock()
-	full := len(x.ses.asked) >= maxAsked || x.ses.asked[key] != nil
-	if !full {
-		x.ses.asked[key] = q
-	}
-	x.ses.mu.Unlock()
-	if full {
+	q := &question{shown: p.now()}
+	if !x.ses.ask(f.id, q) {
 		p.reject(ctx, x, f, codeRefused, "too many questions are open in this session")
 		return frame{}, false
 	}
-	return f, true
+	if f.method == "ping" {
+		return f, true
+	}
+	clean, err := x.cleaned(f, asking[f.method] == "")
+	if err == nil {
+		q.call, err = x.rule(ctx, x.asked(f.method, f.params), f.params, audit.Intent, x.ses.up.Name)
+	}
+	if err != nil {
+		x.ses.answer(f.id)
+		p.logRefusal(refusalOf(err))
+		p.reject(ctx, x, f, codeRefused, "refused by mcpguard: "+p.upstreamRefusal(err).Reason)
+		return frame{}, false
+	}
+	return clean, true
 }
 
-// judgeQuestion decides about a question, records it, and makes it fit to be
-// shown.
-func (p *Proxy) judgeQuestion(ctx context.Context, x *exchange, q *question, f frame) (frame, *Refusal) {
-	call, d, err := x.judge(f.method, f.params)
-	if err != nil {
-		return f, &Refusal{Stage: "decide", Code: codeInternal, Reason: "internal error of mcpguard", err: err}
+// ask books an open question; it is false when there are too many, or one of the
+// same id.
+func (ses *session) ask(id toolcall.JSON, q *question) bool {
+	key := idKey(id)
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	if len(ses.questions) >= maxAsked || ses.questions[key] != nil {
+		return false
 	}
-	rec := x.record(audit.Intent)
-	x.describe(&rec, call, d, f.params)
-	if d.Effect != toolcall.Allow {
-		rec.Kind, rec.Outcome = audit.Refusal, toolcall.OutcomeRefused
-		if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
-			return f, unrecorded(err)
+	ses.questions[key] = q
+	return true
+}
+
+// answer takes the open question with that id out of the book; nil: there is none.
+func (ses *session) answer(id toolcall.JSON) *question {
+	key := idKey(id)
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	q := ses.questions[key]
+	delete(ses.questions, key)
+	return q
+}
+
+// rule asks policy about what does not go through the stages: a question of a
+// server, a resource that is subscribed to, a message that the protocol does not
+// have. The verdict is durable when it returns: as a record of the given kind
+// where it is allowed, else as a refusal, of which by may cause so many (law 14).
+func (x *exchange) rule(ctx context.Context, call *toolcall.Call, params toolcall.JSON, kind audit.Kind, by string) (*toolcall.Call, error) {
+	id, err := toolcall.NewID()
+	if err != nil {
+		return nil, fmt.Errorf("make a call id: %w", err)
+	}
+	call.ID = id
+	d := x.snap.Evaluate(call)
+	rec := x.record(kind)
+	x.describe(&rec, call, d, params)
+	if d.Effect == toolcall.Allow {
+		if err := x.p.cfg.Record.Put(rec).Wait(ctx); err != nil {
+			return nil, unrecorded(err)
 		}
-		return f, &Refusal{Stage: "decide", Code: codeRefused, Reason: "denied by mcpguard: no rule allows this server to ask for " + call.Name}
+		return call, nil
 	}
-	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
-		return f, unrecorded(err)
+	rec.Kind, rec.Outcome = audit.Refusal, toolcall.OutcomeRefused
+	if err := x.p.putRefusal(ctx, rec, by); err != nil {
+		return nil, err
 	}
-	q.call = call
-	clean, err := x.cleaned(f, asking[f.method] == "")
-	if err != nil {
-		return f, &Refusal{Stage: "redact", Code: codeRefused, Reason: "the request could not be redacted safely", err: err}
+	return nil, &Refusal{Stage: "decide", Code: codeRefused, Rule: d.Rule, Reason: "no rule allows " + call.Kind.String() + " " + cut(call.Name, maxEcho)}
+}
+
+// asked is the call that a server's message makes: a request by its kind, and
+// anything that the protocol does not have by its method.
+func (x *exchange) asked(method string, params toolcall.JSON) *toolcall.Call {
+	call := x.outside(toolcall.Request, asking[method], params)
+	if call.Name == "" {
+		call.Kind, call.Name = toolcall.Method, method
 	}
-	return clean, nil
+	return call
+}
+
+// outside is a call that does not go through the stages.
+func (x *exchange) outside(kind toolcall.Kind, name string, args toolcall.JSON) *toolcall.Call {
+	return &toolcall.Call{Caller: x.ses.caller, Session: x.ses.id, Upstream: x.ses.up.Name,
+		Kind: kind, Name: name, Args: args, Meta: args.Member("_meta"), At: x.p.now()}
 }
 
 // cleaned is a server's message with its params redacted. Of a message that the
@@ -115,20 +153,6 @@ func (f frame) rebuilt(part, with toolcall.JSON) (frame, error) {
 	return f.edited(edits)
 }
 
-// judge asks policy about something that a server wants of the client.
-func (x *exchange) judge(method string, params toolcall.JSON) (*toolcall.Call, toolcall.Decision, error) {
-	id, err := toolcall.NewID()
-	if err != nil {
-		return nil, toolcall.Decision{}, err
-	}
-	call := &toolcall.Call{ID: id, Caller: x.ses.caller, Session: x.ses.id, Upstream: x.ses.up.Name,
-		Kind: toolcall.Request, Name: asking[method], Args: params, Meta: params.Member("_meta"), At: x.p.now()}
-	if call.Name == "" {
-		call.Kind, call.Name = toolcall.Method, method
-	}
-	return call, x.snap.Evaluate(call), nil
-}
-
 // reject answers a server's request in the client's place.
 func (p *Proxy) reject(ctx context.Context, x *exchange, f frame, code int, reason string) {
 	answer, err := readFrame(errorReply(f.id, code, reason), x.ses.up.limits)
@@ -146,11 +170,7 @@ func (p *Proxy) reject(ctx context.Context, x *exchange, f frame, code int, reas
 func (p *Proxy) answered(ctx context.Context, x *exchange) {
 	ctx, release := x.lifetime(ctx)
 	defer release()
-	key := idKey(x.frame.id)
-	x.ses.mu.Lock()
-	q := x.ses.asked[key]
-	delete(x.ses.asked, key)
-	x.ses.mu.Unlock()
+	q := x.ses.answer(x.frame.id)
 	if q == nil {
 		p.refuse(ctx, x, &Refusal{Stage: "frame", Code: codeInvalidRequest, Status: http.StatusBadRequest,
 			Reason: "nothing with this id was asked in this session"})
@@ -195,17 +215,14 @@ func asksInput(ctx context.Context, x *exchange, f frame) (frame, error) {
 	for m := f.parts.inputRequests.Members(); m.Next(); {
 		method, _ := m.Value().Member("method").Str()
 		params := m.Value().Member("params")
-		call, d, err := x.judge(method, params)
-		if err != nil {
-			return frame{}, err
-		}
-		rec := x.record(audit.Event)
-		x.describe(&rec, call, d, params)
-		if err := x.p.cfg.Record.Put(rec).Wait(ctx); err != nil {
-			return frame{}, unrecorded(err)
-		}
-		if d.Effect != toolcall.Allow {
-			return frame{}, &Refusal{Stage: "decide", Reason: "the upstream asked the client for " + cut(call.Name, maxEcho) + ", which no rule allows"}
+		call := x.asked(method, params)
+		// An event, for what the client answers comes with another request.
+		if _, err := x.rule(ctx, call, params, audit.Event, x.ses.up.Name); err != nil {
+			r := refusalOf(err)
+			if r.Failed {
+				return frame{}, r
+			}
+			return frame{}, x.afterwards("decide", "the upstream asked the client for "+cut(call.Name, maxEcho)+", which no rule allows", err)
 		}
 	}
 	state := f.parts.requestState

@@ -123,6 +123,9 @@ func (p *Proxy) finish(x *exchange, end ending) error {
 	outcome := p.cfg.Record.Put(rec)
 	switch x.durability() {
 	case Relaxed:
+		if err := outcome.Wait(ended); err != nil && !errors.Is(err, context.Canceled) {
+			p.log.Error("an outcome that nobody waits for was not kept", "err", err)
+		}
 		return nil
 	case Overlapped:
 		if err := x.intent.Wait(ctx); err != nil {
@@ -134,6 +137,13 @@ func (p *Proxy) finish(x *exchange, end ending) error {
 	}
 	return nil
 }
+
+// ended is a context to look with, and not to wait.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // keep puts a result into a record, in the detail that is configured.
 func (p *Proxy) keep(rec *audit.Record, clean redact.Clean, raw toolcall.JSON) {
@@ -180,17 +190,18 @@ func (p *Proxy) recordRefusal(ctx context.Context, x *exchange, r *Refusal) erro
 		rec.Reason = redact.Public("not there for this caller")
 	}
 	rec.Stages = x.stages
-	return p.putRefusal(ctx, rec)
+	return p.putRefusal(ctx, rec, rec.Caller.Key())
 }
 
-// putRefusal makes a refusal durable, unless its caller is refused so often that
-// the record of it would drive out what matters: then it is counted, and the
-// next one that is kept tells how many were not (law 14).
-func (p *Proxy) putRefusal(ctx context.Context, rec audit.Record) error {
-	before, ok := p.flood.admit(rec.Caller.Key(), p.now())
+// putRefusal makes a refusal durable, unless whoever caused it, a caller or an
+// upstream, is refused so often that the record of it would drive out what
+// matters: then it is counted, and the next one that is kept tells how many were
+// not (law 14).
+func (p *Proxy) putRefusal(ctx context.Context, rec audit.Record, by string) error {
+	before, ok := p.flood.admit(by, p.now())
 	if !ok {
 		return &Refusal{Stage: "flood", Code: codeInternal, Status: http.StatusTooManyRequests, Failed: true,
-			Reason: "too many of this caller's messages were refused: slow down"}
+			Reason: "too many messages were refused: slow down"}
 	}
 	if before > 0 {
 		rec.Reason = redact.Public(rec.Reason.String() + " (" + strconv.Itoa(before) + " refusals before this one were counted, not kept)")
@@ -213,13 +224,13 @@ func (p *Proxy) recordStray(rq *requestOf, f *frame, r *Refusal) error {
 		Upstream: rq.up.Name, Method: cut(f.method, maxEcho), Outcome: toolcall.OutcomeRefused,
 		Policy: snap.Digest(), Reason: redact.Public(r.Reason),
 	}
-	return p.putRefusal(rq.r.Context(), rec)
+	return p.putRefusal(rq.r.Context(), rec, rec.Caller.Key())
 }
 
 // recordSession makes the start or the end of a session durable.
 func (p *Proxy) recordSession(ses *session, k audit.Kind, why string) error {
 	snap := p.cfg.Judge.Current()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), ses.up.Timeout, errIdle)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	err := p.cfg.Record.Put(audit.Record{
 		Kind: k, Session: ses.id, At: p.now(), Caller: ses.caller, Roles: snap.Roles(ses.caller),

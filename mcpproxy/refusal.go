@@ -41,6 +41,7 @@ type Refusal struct {
 	Miss   toolcall.Miss
 	Hidden bool // the caller is told that the target does not exist
 	Failed bool // the upstream's fault, not policy's
+	Ran    bool // the upstream has executed the call: only its answer is refused
 
 	err error // detail for the operator
 }
@@ -122,7 +123,10 @@ func (r *Refusal) reply(id toolcall.JSON, e era, call toolcall.ID) (string, erro
 
 // text is what the model reads: the rule, the argument, and what would pass.
 func (r *Refusal) text() string {
-	if r.Failed {
+	switch {
+	case r.Ran:
+		return "mcpguard: the call was executed, and its answer is withheld: " + r.Reason
+	case r.Failed:
 		return "mcpguard: " + r.Reason
 	}
 	text := "Denied by mcpguard"

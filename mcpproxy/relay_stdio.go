@@ -40,6 +40,7 @@ type waiter struct {
 	id     int64
 	client toolcall.JSON // the id that the client chose
 	token  toolcall.JSON // the progress token that the client chose
+	own    bool          // mcpguard's own request: nobody else's messages go there
 	box    *mailbox
 }
 
@@ -208,8 +209,10 @@ func (l *stdioLeg) deliverSubscribed(f frame, id toolcall.JSON) {
 // stream.
 func (l *stdioLeg) route(f frame) *mailbox {
 	var newest *mailbox
-	if n := len(l.order); n > 0 {
-		newest = l.order[n-1].box
+	for _, w := range l.order {
+		if !w.own {
+			newest = w.box
+		}
 	}
 	if l.listens != nil && (newest == nil || aboutServer(f)) {
 		return l.listens
@@ -245,7 +248,7 @@ func (l *stdioLeg) send(ctx context.Context, m outbound) (*answer, error) {
 		}
 		return nil, l.write(ctx, f)
 	}
-	w, f, err := l.enter(m.frame)
+	w, f, err := l.enter(m.frame, m.own)
 	if err != nil {
 		return nil, err
 	}
@@ -261,19 +264,19 @@ func (l *stdioLeg) send(ctx context.Context, m outbound) (*answer, error) {
 }
 
 // enter books a request under an id of our own.
-func (l *stdioLeg) enter(f frame) (*waiter, frame, error) {
+func (l *stdioLeg) enter(f frame, own bool) (*waiter, frame, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return nil, frame{}, l.err
 	}
 	l.lastID++
-	own := toolcall.Integer(l.lastID)
-	w := &waiter{id: l.lastID, client: f.id, box: newMailbox(l.up.limits.Bytes)}
-	edits := []toolcall.Edit{{At: f.id, With: own}}
+	id := toolcall.Integer(l.lastID)
+	w := &waiter{id: l.lastID, client: f.id, own: own, box: newMailbox(l.up.limits.Bytes)}
+	edits := []toolcall.Edit{{At: f.id, With: id}}
 	if token := f.meta().Member("progressToken"); !token.IsZero() {
 		w.token = token
-		edits = append(edits, toolcall.Edit{At: token, With: own})
+		edits = append(edits, toolcall.Edit{At: token, With: id})
 	}
 	renamed, err := f.edited(edits)
 	if err != nil {
@@ -281,6 +284,9 @@ func (l *stdioLeg) enter(f frame) (*waiter, frame, error) {
 	}
 	l.waiting[w.id] = w
 	l.order = append(l.order, w)
+	if own {
+		return w, renamed, nil
+	}
 	for _, in := range l.backlog {
 		w.box.put(in)
 	}

@@ -27,6 +27,10 @@ type reply struct {
 	buf     []byte
 }
 
+// maxHeld bounds what waits for the final message; what a server says beyond it
+// before its handshake is over is dropped.
+const maxHeld = 64
+
 func (r *reply) gone() bool { return r.ctx.Err() != nil }
 
 // begin starts the event stream.
@@ -57,7 +61,7 @@ func (r *reply) event(ev event) {
 		return
 	}
 	if r.holding {
-		if ev.data != "" && len(r.held) < maxBacklog {
+		if ev.data != "" && len(r.held) < maxHeld {
 			r.held = append(r.held, event{data: ev.data}) // nobody can come back to a session that is not there yet
 		}
 		return

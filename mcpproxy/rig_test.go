@@ -93,7 +93,7 @@ func newRig(t testing.TB, s setup) *rig {
 	}
 	door := httptest.NewServer(r.proxy)
 	r.url = door.URL
-	r.stop = sync.OnceFunc(r.proxy.Close)
+	r.stop = r.proxy.Close
 	r.close = sync.OnceFunc(func() {
 		r.stop()
 		door.Close()

@@ -33,10 +33,10 @@ type session struct {
 	busy   atomic.Int64 // requests and streams under way
 	ended  atomic.Bool
 
-	mu       sync.Mutex
-	version  string               // legacy: negotiated
-	inFlight map[string]*exchange // legacy: the client's requests, by id
-	asked    map[string]*question // the upstream's questions that the client was shown, by id
+	mu        sync.Mutex
+	version   string               // legacy: negotiated
+	inFlight  map[string]*exchange // legacy: the client's requests, by id
+	questions map[string]*question // the upstream's, that the client was shown, by id
 }
 
 // clientInfo is what the client says of itself: recorded, never judged.
@@ -115,7 +115,7 @@ func (s *sessions) openAs(id toolcall.ID, up *upstream, e era, c toolcall.Caller
 		return nil, err
 	}
 	ses := &session{id: id, up: up, era: e, caller: c, client: info, leg: l,
-		inFlight: map[string]*exchange{}, asked: map[string]*question{}}
+		inFlight: map[string]*exchange{}, questions: map[string]*question{}}
 	ses.touch(s.p.now())
 	return ses, nil
 }
@@ -374,6 +374,11 @@ func (s *sessions) sweep() {
 		}
 		limit := s.p.now().Add(-s.p.cfg.Limits.Idle).UnixNano()
 		for _, ses := range s.list() {
+			select {
+			case <-s.stop:
+				return
+			default:
+			}
 			if ses.busy.Load() == 0 && ses.used.Load() < limit {
 				s.drop(ses, "idle")
 			}

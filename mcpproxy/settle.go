@@ -85,8 +85,8 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 	if f, err = x.asAsked(f); err != nil {
 		return "", f, err
 	}
-	if err := noTask(f.parts); err != nil {
-		return "", f, err
+	if promisesMore(f.parts) {
+		return "", f, x.afterwards("answer", "it is a task, or a kind of result that mcpguard does not know", nil)
 	}
 	if x.method.result != nil && !f.result.IsZero() {
 		if f, err = x.method.result(ctx, x, f); err != nil {
@@ -120,17 +120,15 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 	return `{"jsonrpc":"2.0","id":` + f.id.Text() + `,"` + name + `":` + clean.Text() + `}`, f, nil
 }
 
-// noTask refuses a result that only promises one: what the task will say later
-// comes by a road that is not guarded.
-func noTask(r resultParts) error {
+// promisesMore reports whether a result is not the last word: what a task says
+// later would come by a road that is not guarded.
+func promisesMore(r resultParts) bool {
 	kind, _ := r.resultType.Str()
 	switch kind {
 	case "", "complete", "input_required":
-		if r.task.IsZero() || !r.content.IsZero() {
-			return nil
-		}
+		return !r.task.IsZero() && r.content.IsZero()
 	}
-	return &Refusal{Stage: "answer", Reason: "the upstream answered with a task, or with a kind of result that mcpguard does not know"}
+	return true
 }
 
 // asAsked gives a response the id of the request, where an upstream answered an
@@ -148,9 +146,15 @@ func withheld(x *exchange, err error) error {
 	if !errors.As(err, &w) {
 		return err
 	}
-	r := &Refusal{Stage: "redact", Reason: "the result is withheld: it could not be redacted safely", err: w}
+	return x.afterwards("redact", "it could not be redacted safely", w)
+}
+
+// afterwards refuses an answer after the call was executed.
+func (x *exchange) afterwards(stage, reason string, err error) *Refusal {
+	r := &Refusal{Stage: stage, Reason: reason, Ran: true, err: err}
 	if x.call == nil || x.call.Kind != toolcall.Tool {
 		r.Code = codeInternal
+		r.Reason = r.text()
 	}
 	return r
 }

@@ -26,8 +26,15 @@ type checkpointer struct {
 	restart  *atomic.Bool // asks the writer to restart the log
 	quit     chan struct{}
 	done     chan struct{}
+	notice   atomic.Pointer[func(error)]
+	told     bool  // the last copy failed, and notice heard it or one before it
 	err      error // of the last copy; read after done
 }
+
+// Notice sets who hears, on the store's own goroutine, when copying the
+// write-ahead log into the file begins to fail: it grows meanwhile. Without one,
+// only Close tells, and only of the last copy.
+func (s *Store) Notice(hear func(error)) { s.points.notice.Store(&hear) }
 
 func startCheckpoints(ctx context.Context, db *sql.DB, w *writer) (*checkpointer, error) {
 	conn, err := db.Conn(ctx)
@@ -49,10 +56,23 @@ func (c *checkpointer) run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			c.err = c.copy(ctx)
+			c.settle(c.copy(ctx))
 		case <-c.quit:
 			return
 		}
+	}
+}
+
+// settle keeps how a copy went, and tells once of failures in a row.
+func (c *checkpointer) settle(err error) {
+	c.err = err
+	if err == nil {
+		c.told = false
+		return
+	}
+	if hear := c.notice.Load(); hear != nil && !c.told {
+		c.told = true
+		(*hear)(err)
 	}
 }
 

@@ -128,15 +128,16 @@ func conditions(f audit.Filter) (where string, args []any, err error) {
 	return " WHERE " + strings.Join(all, " AND "), args, nil
 }
 
-// idsWith is the range of ids that start with the given hexadecimal digits.
+// idsWith is the range of ids that start with the given hexadecimal digits. Its
+// error wraps audit.ErrPrefix.
 func idsWith(prefix string) (first, last toolcall.ID, err error) {
 	digits := strings.ReplaceAll(prefix, "-", "")
 	if len(digits) > 2*len(first) {
-		return first, last, fmt.Errorf("%q is longer than a session id", prefix)
+		return first, last, fmt.Errorf("%q is %w: it is longer", prefix, audit.ErrPrefix)
 	}
 	rest := 2*len(first) - len(digits)
 	if _, err := hex.Decode(first[:], []byte(digits+strings.Repeat("0", rest))); err != nil {
-		return first, last, fmt.Errorf("%q is no beginning of a session id", prefix)
+		return first, last, fmt.Errorf("%q is %w", prefix, audit.ErrPrefix)
 	}
 	_, err = hex.Decode(last[:], []byte(digits+strings.Repeat("f", rest)))
 	return first, last, err

@@ -30,9 +30,9 @@ var (
 // Open opens the store at url for writing and makes it when it does not exist:
 // sqlite://PATH, relative or absolute. Nobody else can write it until Close.
 func Open(ctx context.Context, url string) (*Store, error) {
-	path, err := sqlitePath(url)
+	path, err := Path(url)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("open store: %w: want sqlite://PATH", err)
 	}
 	return openWriter(ctx, path)
 }
@@ -40,24 +40,30 @@ func Open(ctx context.Context, url string) (*Store, error) {
 // OpenReader opens the store at url for reading alone, while another process
 // may write it. It makes and changes nothing.
 func OpenReader(ctx context.Context, url string) (*Reader, error) {
-	path, err := sqlitePath(url)
+	path, err := Path(url)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("open store: %w: want sqlite://PATH", err)
 	}
 	return openReader(ctx, path)
 }
 
-func sqlitePath(url string) (string, error) {
+// Path is the file of the store at url, as url has it: relative or absolute. An
+// error says what is wrong with url and does not quote it: it may hold a password.
+func Path(url string) (string, error) {
 	scheme, path, ok := strings.Cut(url, "://")
 	switch {
 	case !ok:
-		return "", fmt.Errorf("%q is no store: want sqlite://PATH", url)
+		return "", errors.New("it names no kind of store")
 	case scheme == "postgres" || scheme == "postgresql":
-		return "", errors.New("PostgreSQL is not available in this version: use sqlite://PATH")
+		return "", errors.New("PostgreSQL is not available in this version")
 	case scheme != "sqlite":
-		return "", fmt.Errorf("unknown kind of store %q: want sqlite://PATH", scheme)
-	case path == "" || strings.ContainsAny(path, "?#\x00") || strings.HasPrefix(path, ":"):
-		return "", fmt.Errorf("%q names no file: want sqlite://PATH", url)
+		return "", errors.New("there is no such kind of store")
+	case path == "" || strings.Contains(path, "\x00"):
+		return "", errors.New("it names no file")
+	case strings.HasPrefix(path, ":"):
+		return "", errors.New("a record that does not survive the process is none")
+	case strings.ContainsAny(path, "?#"):
+		return "", errors.New("a store takes no options")
 	}
 	return path, nil
 }

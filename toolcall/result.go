@@ -24,13 +24,3 @@ func (o Outcome) String() string {
 }
 
 var outcomeNames = [...]string{"unknown", "ok", "tool_error", "error", "refused", "withheld", "failed", "cancelled"}
-
-// ParseOutcome reads what String wrote; other text is OutcomeUnknown.
-func ParseOutcome(s string) Outcome {
-	for i, n := range outcomeNames {
-		if n == s {
-			return Outcome(i)
-		}
-	}
-	return OutcomeUnknown
-}

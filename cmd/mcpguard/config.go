@@ -5,10 +5,10 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"mcpguard/identity"
+	"mcpguard/store"
 )
 
 // Config is mcpguard.yaml after flags, environment and defaults: complete,
@@ -23,7 +23,7 @@ type Config struct {
 	Keys           string   // the keyring's folder
 	TLS            *TLS     // nil: plain HTTP
 	BehindTLSProxy bool     // somebody else ends TLS in front of the listener
-	AllowedHosts   []string // Host values besides the listener's own; none: only those
+	AllowedHosts   []string // Host values that are accepted, on loopback besides its names; none beyond loopback: any
 	AllowedOrigins []string // Origin values that browsers may send; none: a request with Origin is refused
 
 	Upstreams []Upstream // in the order of the file
@@ -152,5 +152,11 @@ func (c *Config) dir() string {
 	return filepath.Dir(c.File)
 }
 
-// StorePath is the SQLite file of Store.
-func (c *Config) StorePath() string { return strings.TrimPrefix(c.Store, "sqlite://") }
+// StorePath is the file of Store; "" where Store is none, which LoadConfig refuses.
+func (c *Config) StorePath() string {
+	path, err := store.Path(c.Store)
+	if err != nil {
+		return ""
+	}
+	return path
+}

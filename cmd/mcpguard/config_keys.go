@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mcpguard/store"
 )
 
 // settingKey is a key of mcpguard.yaml with a single value, which a flag or a
@@ -29,8 +31,6 @@ func (k *settingKey) flag() string {
 	last := k.key[strings.LastIndexByte(k.key, '.')+1:]
 	return "--" + strings.ReplaceAll(last, "_", "-")
 }
-
-const sqliteScheme = "sqlite://"
 
 // settingKeys is the reference, in the order in which config show lists it.
 var settingKeys = []settingKey{
@@ -186,18 +186,8 @@ func checkListen(s string) error {
 }
 
 func checkStore(s string) error {
-	scheme, path, found := strings.Cut(s, "://")
-	switch {
-	case !found:
-		return hinted{"it names no kind of store", "sqlite://mcpguard.db"}
-	case scheme == "postgres" || scheme == "postgresql":
-		return hinted{"PostgreSQL is not available in this version", "sqlite://mcpguard.db"}
-	case scheme != "sqlite":
-		return hinted{"there is no such kind of store", "sqlite://mcpguard.db"}
-	case path == "" || path == ":memory:":
-		return hinted{"a record that does not survive the process is none", "sqlite://mcpguard.db"}
-	case strings.ContainsAny(path, "?#"):
-		return hinted{"a store takes no options", "sqlite://mcpguard.db"}
+	if _, err := store.Path(s); err != nil {
+		return hinted{err.Error(), "sqlite://mcpguard.db"}
 	}
 	return nil
 }

@@ -268,21 +268,18 @@ func (l *loader) unknownVariables() {
 	}
 }
 
-// absolute makes a path absolute; relative ones start from base, or from the
-// current folder where base is "".
+// absolute makes a path, or that of a store, absolute; relative ones start from
+// base, or from the current folder where base is "".
 func absolute(base, path string) (string, error) {
-	scheme := ""
-	if rest, ok := strings.CutPrefix(path, sqliteScheme); ok {
-		scheme, path = sqliteScheme, rest
-	} else if strings.Contains(path, "://") {
-		return path, nil // what it is, its key will say
+	if file, err := store.Path(path); err == nil {
+		full, err := absolute(base, file)
+		return "sqlite://" + full, err
 	}
-	if path == "" || path == ":memory:" {
-		return scheme + path, nil
+	if path == "" || strings.Contains(path, "://") {
+		return path, nil // what it is, its key will say
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(base, path)
 	}
-	full, err := filepath.Abs(path)
-	return scheme + full, err
+	return filepath.Abs(path)
 }

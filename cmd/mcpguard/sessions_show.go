@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,8 +56,10 @@ func findSession(ctx context.Context, r sessionReader, name string) (audit.Sessi
 	}
 	found, err := r.Sessions(ctx, filter)
 	switch {
-	case err != nil:
+	case errors.Is(err, audit.ErrPrefix):
 		return audit.SessionInfo{}, fail(exitUsage, err, "mcpguard sessions ls")
+	case err != nil:
+		return audit.SessionInfo{}, err
 	case len(found) == 0:
 		return audit.SessionInfo{}, fail(exitFailure, fmt.Errorf("show session %s: %w", name, audit.ErrNotFound), "mcpguard sessions ls")
 	case len(found) > 1:
@@ -139,6 +143,7 @@ func showSession(ctx context.Context, env *environment, r sessionReader, session
 // momentJSON is a moment in JSON.
 type momentJSON struct {
 	At       time.Time `json:"at"`
+	Edge     string    `json:"edge,omitempty"`
 	Record   string    `json:"record"`
 	Call     string    `json:"call,omitempty"`
 	Decision string    `json:"decision,omitempty"`
@@ -158,6 +163,9 @@ type momentJSON struct {
 	ArgsSize   int             `json:"args_size,omitempty"`
 	Groups     []string        `json:"groups,omitempty"`
 	Roles      []string        `json:"roles,omitempty"`
+	ClientName string          `json:"client_name,omitempty"`
+	ClientVersion string          `json:"client_version,omitempty"`
+	ClientAddr string          `json:"client_addr,omitempty"`
 	Era        string          `json:"era,omitempty"`
 	Policy     string          `json:"policy,omitempty"`
 	Catalogue  string          `json:"catalogue,omitempty"`
@@ -172,6 +180,7 @@ type momentJSON struct {
 	Error        string          `json:"error,omitempty"`
 	Redactions   []redactionJSON `json:"redactions,omitempty"`
 	Durability   string          `json:"durability,omitempty"`
+	Stages       map[string]int64 `json:"stages_us,omitempty"`
 }
 
 type redactionJSON struct {
@@ -182,9 +191,10 @@ type redactionJSON struct {
 }
 
 func momentInJSON(m *moment) momentJSON {
-	j := momentJSON{At: m.At, Record: m.Kind.String(), Decision: decisionOf(m), Rule: m.Rule, File: m.File, Line: m.Line,
+	j := momentJSON{At: m.At, Edge: m.Edge, Record: m.Kind.String(), Decision: decisionOf(m), Rule: m.Rule, File: m.File, Line: m.Line,
 		Reason: m.Reason.String(), Verdicts: m.Verdicts, Shadow: m.Shadow, Upstream: m.Upstream, Method: m.Method, Target: m.Target,
 		Args: rawJSON(m.Args), ArgsDigest: digestText(m.ArgsDigest), ArgsSize: m.ArgsSize, Groups: m.Caller.Groups, Roles: m.Roles,
+		ClientName: m.ClientName, ClientVersion: m.ClientVersion, ClientAddr: m.ClientAddr, Stages: m.stages(),
 		Era: m.Era, Policy: m.Policy, Catalogue: m.Catalogue, Definition: m.Definition, Durability: m.Durability}
 	if !m.Call.IsZero() {
 		j.Call = m.Call.String()
@@ -208,6 +218,23 @@ func momentInJSON(m *moment) momentJSON {
 		j.TookMs = &ms
 	}
 	return j
+}
+
+// stages is how many microseconds each stage took, up to the end where that is
+// known; nil when nobody measured.
+func (m *moment) stages() map[string]int64 {
+	measured := m.Stages
+	if m.End != nil {
+		measured = slices.Concat(measured, m.End.Stages)
+	}
+	if len(measured) == 0 {
+		return nil
+	}
+	took := map[string]int64{}
+	for _, s := range measured {
+		took[s.Name] += s.Took.Microseconds()
+	}
+	return took
 }
 
 // ending is the record that says how a moment ended: of a call its outcome, of

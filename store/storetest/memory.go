@@ -375,8 +375,8 @@ func (m *Memory) Sessions(_ context.Context, f audit.Filter) (found []audit.Sess
 	}
 	slices.Reverse(found)
 	prefix := strings.ReplaceAll(f.Prefix, "-", "")
-	if strings.Trim(prefix, "0123456789abcdefABCDEF") != "" {
-		return nil, fmt.Errorf("%q is no beginning of a session id", f.Prefix)
+	if len(prefix) > 2*len(toolcall.ID{}) || strings.Trim(prefix, "0123456789abcdefABCDEF") != "" {
+		return nil, fmt.Errorf("list sessions: %q is %w", f.Prefix, audit.ErrPrefix)
 	}
 	found = slices.DeleteFunc(found, func(s audit.SessionInfo) bool {
 		return !strings.HasPrefix(hex.EncodeToString(s.ID[:]), strings.ToLower(prefix)) ||
