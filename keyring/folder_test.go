@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
 	"io/fs"

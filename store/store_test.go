@@ -143,23 +143,39 @@ func TestAClosedStoreRefuses(t *testing.T) {
 
 func TestURLsThatNameNoSQLiteFileAreRefused(t *testing.T) {
 	for url, want := range map[string]string{
-		"":                           "want sqlite://PATH",
-		"guard.db":                   "want sqlite://PATH",
-		"sqlite://":                  "names no file",
-		"sqlite://:memory:":          "names no file",
-		"sqlite://guard.db?mode=rwc": "names no file",
-		"mysql://host/db":            `unknown kind of store "mysql"`,
+		"":                           "it names no kind of store: want sqlite://PATH",
+		"guard.db":                   "it names no kind of store",
+		"sqlite://":                  "it names no file",
+		"sqlite://a\x00b":            "it names no file",
+		"sqlite://:memory:":          "does not survive the process",
+		"sqlite://guard.db?mode=rwc": "a store takes no options",
+		"mysql://host/db":            "there is no such kind of store",
 		"postgres://host/db":         "PostgreSQL is not available in this version",
 		"postgresql://u:s3cret@h/db": "PostgreSQL is not available in this version",
 	} {
 		for _, open := range []func(context.Context, string) error{
 			func(ctx context.Context, url string) error { _, err := Open(ctx, url); return err },
 			func(ctx context.Context, url string) error { _, err := OpenReader(ctx, url); return err },
+			func(_ context.Context, url string) error {
+				path, err := Path(url)
+				if path != "" {
+					t.Errorf("%q is the file %s", url, path)
+				}
+				return fmt.Errorf("%w: want sqlite://PATH", err)
+			},
 		} {
 			err := open(t.Context(), url)
 			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("%q: %v, want %q in it", url, err, want)
 			}
+		}
+	}
+}
+
+func TestAURLHasItsPathAsItIs(t *testing.T) {
+	for _, path := range []string{"guard.db", "a/b%20c d.db", "/var/lib/guard.db", "../a:b"} {
+		if got, err := Path("sqlite://" + path); err != nil || got != path {
+			t.Errorf("sqlite://%s is the file %q, %v", path, got, err)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"mcpguard/store"
 	"mcpguard/toolpolicy"
 )
 

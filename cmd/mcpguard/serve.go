@@ -20,6 +20,9 @@ import (
 // drain is how long calls under way may still take after SIGTERM.
 const drain = 10 * time.Second
 
+// lastRecords is how long the record may take to be complete after that.
+const lastRecords = 10 * time.Second
+
 func newServeCommand(env *environment) *cobra.Command {
 	var flags overrides
 	cmd := &cobra.Command{
@@ -39,15 +42,15 @@ reads its policy again at SIGHUP: a policy with a mistake changes nothing.`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
-			return serve(ctx, cfg, env)
+			return serve(ctx, cfg, env, drain)
 		},
 	}
 	flags.bind(cmd.Flags())
 	return cmd
 }
 
-// serve runs until ctx ends.
-func serve(ctx context.Context, cfg *Config, env *environment) (err error) {
+// serve runs until ctx ends, and then gives calls under way until drain.
+func serve(ctx context.Context, cfg *Config, env *environment, drain time.Duration) (err error) {
 	log := slog.New(slog.NewTextHandler(env.stderr, nil))
 	defer tuneMemory(env)()
 	g, err := wire(ctx, cfg, env, log)
@@ -55,7 +58,7 @@ func serve(ctx context.Context, cfg *Config, env *environment) (err error) {
 		return err
 	}
 	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRecords)
 		defer cancel()
 		err = errors.Join(err, g.close(end))
 	}()

@@ -154,32 +154,32 @@ type momentJSON struct {
 	Verdicts string    `json:"verdicts,omitempty"`
 	Shadow   []string  `json:"shadow,omitempty"`
 
-	Upstream   string          `json:"upstream,omitempty"`
-	Method     string          `json:"method,omitempty"`
-	Kind       string          `json:"kind,omitempty"`
-	Target     string          `json:"target,omitempty"`
-	Args       json.RawMessage `json:"args,omitempty"`
-	ArgsDigest string          `json:"args_digest,omitempty"`
-	ArgsSize   int             `json:"args_size,omitempty"`
-	Groups     []string        `json:"groups,omitempty"`
-	Roles      []string        `json:"roles,omitempty"`
-	ClientName string          `json:"client_name,omitempty"`
+	Upstream      string          `json:"upstream,omitempty"`
+	Method        string          `json:"method,omitempty"`
+	Kind          string          `json:"kind,omitempty"`
+	Target        string          `json:"target,omitempty"`
+	Args          json.RawMessage `json:"args,omitempty"`
+	ArgsDigest    string          `json:"args_digest,omitempty"`
+	ArgsSize      int             `json:"args_size,omitempty"`
+	Groups        []string        `json:"groups,omitempty"`
+	Roles         []string        `json:"roles,omitempty"`
+	ClientName    string          `json:"client_name,omitempty"`
 	ClientVersion string          `json:"client_version,omitempty"`
-	ClientAddr string          `json:"client_addr,omitempty"`
-	Era        string          `json:"era,omitempty"`
-	Policy     string          `json:"policy,omitempty"`
-	Catalogue  string          `json:"catalogue,omitempty"`
-	Definition string          `json:"definition,omitempty"`
+	ClientAddr    string          `json:"client_addr,omitempty"`
+	Era           string          `json:"era,omitempty"`
+	Policy        string          `json:"policy,omitempty"`
+	Catalogue     string          `json:"catalogue,omitempty"`
+	Definition    string          `json:"definition,omitempty"`
 
-	Outcome      string          `json:"outcome,omitempty"`
-	TookMs       *float64        `json:"took_ms,omitempty"`
-	Result       json.RawMessage `json:"result,omitempty"`
-	ResultCut    bool            `json:"result_cut,omitempty"`
-	ResultDigest string          `json:"result_digest,omitempty"`
-	ResultSize   int             `json:"result_size,omitempty"`
-	Error        string          `json:"error,omitempty"`
-	Redactions   []redactionJSON `json:"redactions,omitempty"`
-	Durability   string          `json:"durability,omitempty"`
+	Outcome      string           `json:"outcome,omitempty"`
+	TookMs       *float64         `json:"took_ms,omitempty"`
+	Result       json.RawMessage  `json:"result,omitempty"`
+	ResultCut    bool             `json:"result_cut,omitempty"`
+	ResultDigest string           `json:"result_digest,omitempty"`
+	ResultSize   int              `json:"result_size,omitempty"`
+	Error        string           `json:"error,omitempty"`
+	Redactions   []redactionJSON  `json:"redactions,omitempty"`
+	Durability   string           `json:"durability,omitempty"`
 	Stages       map[string]int64 `json:"stages_us,omitempty"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,7 @@ func recorded(t *testing.T) (url string, sams toolcall.ID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := audit.Open(t.Context(), audit.Config{Sink: s, Keys: keyring.NewEphemeral(), Chain: "a"})
+	log, err := audit.Open(t.Context(), audit.Config{Sink: s, Keys: keyring.NewEphemeral(), Chain: "a", Edge: "laptop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +66,10 @@ func samsSession(t *testing.T, session toolcall.ID) []audit.Record {
 		{Kind: audit.List, Session: session, At: at(10), Caller: sam, Upstream: "crm", Method: "tools/list"},
 		{Kind: audit.Intent, Session: session, Call: read, At: at(100), Caller: sam, Upstream: "crm", Method: "tools/call",
 			Target: "get_customer", TargetKind: toolcall.Tool, Args: redact.Public(`{"id":7}`), Effect: toolcall.Allow,
-			Rule: "support/allow/1", File: "policy.yaml", Line: 12, Shadow: []string{"support/deny/9"}},
+			Rule: "support/allow/1", File: "policy.yaml", Line: 12, Shadow: []string{"support/deny/9"},
+			ClientName: "probe", ClientVersion: "1.2", ClientAddr: "192.0.2.7", Stages: took("decide", 40)},
 		{Kind: audit.Outcome, Session: session, Call: read, At: at(112), Outcome: toolcall.OutcomeOK,
+			Stages:   append(took("upstream", 9000), took("redact", 70)...),
 			Result:   redact.Public(`{"name":"Ada","ssn":"[redacted]","note":"` + strings.Repeat("long ", 50) + `"}`),
 			Findings: []redact.Finding{{Profile: "pii", Path: "**.ssn", Surface: "structured", Count: 2}}},
 		{Kind: audit.Refusal, Session: session, Call: testID(t), At: at(200), Caller: sam, Upstream: "crm", Method: "tools/call",
@@ -77,6 +80,10 @@ func samsSession(t *testing.T, session toolcall.ID) []audit.Record {
 			Target: "search_notes", TargetKind: toolcall.Tool, Effect: toolcall.Allow, Rule: "support/allow/2", File: "policy.yaml", Line: 13},
 		{Kind: audit.SessionEnd, Session: session, At: at(400), Caller: sam, Reason: redact.Public("deleted by the client")},
 	}
+}
+
+func took(stage string, us time.Duration) []audit.Stage {
+	return []audit.Stage{{Name: stage, Took: us * time.Microsecond}}
 }
 
 func fransSession(t *testing.T) []audit.Record {
@@ -152,9 +159,10 @@ func TestSessionsShowFindsASessionByItsName(t *testing.T) {
 		code int
 		want string
 	}{
-		sams.String()[:4]: {exitUsage, "several ids begin so"},
-		"ffff":            {exitFailure, "not found\ntry: mcpguard sessions ls\n"},
-		"nonsense":        {exitUsage, "no beginning of a session id"},
+		sams.String()[:4]:   {exitUsage, "several ids begin so"},
+		"ffff":              {exitFailure, "not found\ntry: mcpguard sessions ls\n"},
+		"nonsense":          {exitUsage, `"nonsense" is no beginning of a session id`},
+		sams.String() + "0": {exitUsage, "no beginning of a session id: it is longer"},
 	} {
 		if out, errs, code := sessions(t, url, "show", name); code != c.code || !strings.Contains(errs, c.want) || out != "" {
 			t.Errorf("%s: exit code %d, %s; want %d and %q", name, code, errs, c.code, c.want)
@@ -183,6 +191,10 @@ func TestSessionsShowInJSON(t *testing.T) {
 	if call.Decision != "allow" || call.Outcome != "ok" || *call.TookMs != 12 || string(call.Args) != `{"id":7}` || call.Kind != "tool" ||
 		call.Rule != "support/allow/1" || len(call.Redactions) != 1 || call.Redactions[0].Count != 2 {
 		t.Errorf("the call is %+v", call)
+	}
+	if call.Edge != "laptop" || call.ClientName != "probe" || call.ClientVersion != "1.2" || call.ClientAddr != "192.0.2.7" ||
+		!maps.Equal(call.Stages, map[string]int64{"decide": 40, "upstream": 9000, "redact": 70}) {
+		t.Errorf("the call comes from %+v", call)
 	}
 	if refused.Decision != "deny" || refused.Outcome != "refused" || refused.TookMs != nil || refused.Target != "delete_customer\x1b[2J\u202e" {
 		t.Errorf("the refusal is %+v", refused)
@@ -277,5 +289,53 @@ func TestSessionsTellsWhatIsWrong(t *testing.T) {
 	}
 	if _, errs, code := sessions(t, "sqlite://"+damaged, "ls"); code != exitFailure || !strings.Contains(errs, "not a store of mcpguard") {
 		t.Errorf("another file: exit code %d, %s", code, errs)
+	}
+}
+
+// A damaged record is told from a mistake on the command line, whichever command
+// finds it.
+func TestADamagedStoreIsNoMistakeOfWhoReadsIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "guard.db")
+	s, err := store.Open(t.Context(), "sqlite://"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := audit.Open(t.Context(), audit.Config{Sink: s, Keys: keyring.NewEphemeral(), Chain: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := testID(t)
+	for _, r := range samsSession(t, session) {
+		if err := log.Put(r).Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(log.Close(t.Context()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	overwritePage(t, path, "sam@example.com")
+	for _, args := range [][]string{{"ls"}, {"show", "latest"}, {"show", session.String()}, {"show", session.String()[:8]}} {
+		if out, errs, code := sessions(t, "sqlite://"+path, args...); code != exitIntegrity || !strings.Contains(errs, "the store is damaged") || out != "" {
+			t.Errorf("%v: exit code %d, %s%s; want %d", args, code, out, errs, exitIntegrity)
+		}
+	}
+}
+
+// overwritePage destroys the first page of a store that holds text.
+func overwritePage(t *testing.T, path, text string) {
+	t.Helper()
+	const size = 8192
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, []byte(text))
+	if at < size {
+		t.Fatalf("%q is not behind the first page: it is at %d", text, at)
+	}
+	at -= at % size
+	copy(b[at:at+size], bytes.Repeat([]byte{0xff}, size))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -85,8 +86,10 @@ func filters(t *testing.T, s Store) {
 			}
 		}
 	}
-	if _, err := s.Sessions(t.Context(), audit.Filter{Prefix: "xyz"}); err == nil {
-		t.Error("a prefix that is not hexadecimal was taken")
+	for _, prefix := range []string{"xyz", bySam.String() + "0"} {
+		if _, err := s.Sessions(t.Context(), audit.Filter{Prefix: prefix}); !errors.Is(err, audit.ErrPrefix) {
+			t.Errorf("the prefix %q: %v, want ErrPrefix", prefix, err)
+		}
 	}
 }
 

@@ -1,0 +1,69 @@
+package mcpproxy_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpguard/audit"
+	"mcpguard/mcpproxy"
+)
+
+// Law 14: refusals are bounded on every road, so that nobody drives out of the
+// record what matters. The one that is kept next tells how many were not.
+func TestLawFloodsOfRefusalsAreCountedNotKept(t *testing.T) {
+	roads := map[string]string{
+		"an unknown request":      `{"jsonrpc":"2.0","id":1,"method":"made/up"}`,
+		"an unknown notification": `{"jsonrpc":"2.0","method":"notifications/made-up"}`,
+		"a hidden tool":           toolCall("1", "no_such_tool", `{}`),
+		"no JSON":                 `{"jsonrpc":`,
+		"an answer to nobody":     `{"jsonrpc":"2.0","id":"made up","result":{}}`,
+	}
+	for name, message := range roads {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")}})
+			a := r.legacy("sam", "/mcp")
+			limited := 0
+			const sent = 600
+			for range sent {
+				if a.post(message).status == http.StatusTooManyRequests {
+					limited++
+				}
+			}
+			if limited == 0 || limited == sent {
+				t.Errorf("%d of %d were told to slow down", limited, sent)
+			}
+			kept := 0
+			for _, rec := range r.records() {
+				if rec.Kind == audit.Refusal {
+					kept++
+				}
+			}
+			if kept+limited != sent {
+				t.Errorf("%d refusals in the record and %d counted, of %d", kept, limited, sent)
+			}
+			r.clock.forward(time.Second)
+			a.post(message)
+			all := r.records()
+			if reason := all[len(all)-1].Reason.String(); !strings.Contains(reason, "refusals before this one were counted, not kept") {
+				t.Errorf("the next one kept says %q", reason)
+			}
+		})
+	}
+}
+
+// A fetch of the catalogue is mcpguard's own request: what a server says beside
+// its answer is meant for the client, and waits for it.
+func TestCatalogueFetchLeavesMessagesToTheClient(t *testing.T) {
+	r := stdioStreams(t)
+	a := r.legacy("sam", "/mcp")
+	a.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	if got := a.post(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`); !strings.Contains(got.body, `"echo"`) {
+		t.Fatalf("the list: %s", got)
+	}
+	s := a.open(a.request(t.Context(), http.MethodGet, ""))
+	if line := s.next(); !strings.Contains(line, "nobody listens yet") {
+		t.Errorf("the client got %s", line)
+	}
+}
