@@ -31,7 +31,18 @@ func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
 
 // pass forwards a request that policy does not judge by its target: what its
 // answer may say is judged on the way back.
-func (p *Proxy) pass(ctx context.Context, x *exchange) { p.forward(ctx, x) }
+// A caller's words that go upstream are recorded first.
+func (p *Proxy) pass(ctx context.Context, x *exchange) {
+	if x.frame.method == "logging/setLevel" || x.frame.method == "ping" && !x.frame.params.IsZero() {
+		rec := x.record(audit.Event)
+		x.describe(&rec, x.outside(toolcall.Method, x.frame.method, x.frame.params), toolcall.Decision{Effect: toolcall.Allow}, x.frame.params)
+		if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
+			p.fail(ctx, x, unrecorded(err))
+			return
+		}
+	}
+	p.forward(ctx, x)
+}
 
 // complete judges completion/complete by what is to be completed: a prompt or a
 // resource that the caller may not see has no completions.
@@ -42,7 +53,14 @@ func (p *Proxy) complete(ctx context.Context, x *exchange) {
 		kind, member = toolcall.Resource, "uri"
 	}
 	name, _ := ref.Member(member).Str()
-	if name == "" || !x.snap.Visible(x.ses.caller, kind, x.ses.up.Name, name) {
+	if err := noFoldedNames(ref, refNames); err != nil {
+		p.refuse(ctx, x, err)
+		return
+	}
+	if kind == toolcall.Prompt && x.snap.Evaluate(x.outside(kind, name, toolcall.JSON{})).Effect == toolcall.Deny {
+		name = ""
+	}
+	if name == "" || !x.snap.Visible(x.caller, kind, x.ses.up.Name, name) {
 		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "nothing to complete has that name"})
 		return
 	}
@@ -58,9 +76,13 @@ func (p *Proxy) complete(ctx context.Context, x *exchange) {
 // subscribe judges each resource of subscriptions/listen.
 func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 	filter := x.frame.params.Member("notifications")
+	if err := wellFormed(filter); err != nil {
+		p.refuse(ctx, x, err)
+		return
+	}
 	for e := filter.Member("resourceSubscriptions").Elements(); e.Next(); {
 		uri, _ := e.Value().Str()
-		_, err := x.rule(ctx, x.outside(toolcall.Resource, uri, toolcall.JSON{}), x.frame.params, audit.Event, x.ses.caller.Key())
+		_, err := x.rule(ctx, x.outside(toolcall.Resource, uri, toolcall.JSON{}), x.frame.params, audit.Event, x.caller.Key())
 		if err != nil {
 			r := p.upstreamRefusal(err)
 			if !r.Failed {
@@ -73,11 +95,28 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 	p.forward(ctx, x)
 }
 
+// wellFormed holds the filter of subscriptions/listen to what is judged of it.
+func wellFormed(filter toolcall.JSON) error {
+	if err := noFoldedNames(filter, filterNames); err != nil {
+		return err
+	}
+	uris := filter.Member("resourceSubscriptions")
+	if t := uris.Type(); t != toolcall.NoType && t != toolcall.ArrayType {
+		return badFrame("resourceSubscriptions must be an array of strings")
+	}
+	for e := uris.Elements(); e.Next(); {
+		if e.Value().Type() != toolcall.StringType {
+			return badFrame("resourceSubscriptions must be an array of strings")
+		}
+	}
+	return nil
+}
+
 // forward sends a request upstream and passes on what comes back, to its answer.
 func (p *Proxy) forward(ctx context.Context, x *exchange) {
 	x.redact() // made here: the answer may come on another goroutine
 	x.sent = p.now()
-	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.paramHeaders()})
+	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params})
 	if err != nil {
 		p.fail(ctx, x, err)
 		return

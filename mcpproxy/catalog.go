@@ -113,7 +113,9 @@ func (p *Proxy) catalogue(ctx context.Context, x *exchange, age time.Duration) (
 	if cat := s.fresh(p.now(), age); cat != nil {
 		return cat, nil
 	}
+	led := false
 	fetched, err, _ := s.flight.Do("", func() (any, error) {
+		led = true
 		if cat := s.fresh(p.now(), age); cat != nil {
 			return cat, nil // somebody else's flight landed in between
 		}
@@ -128,10 +130,16 @@ func (p *Proxy) catalogue(ctx context.Context, x *exchange, age time.Duration) (
 		s.cat, s.fetched = cat, p.now()
 		return cat, nil
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		return fetched.(*catalogue), nil
+	case led:
 		return nil, err
 	}
-	return fetched.(*catalogue), nil
+	// What went wrong was somebody else's session, not this one.
+	ctx, cancel := context.WithTimeoutCause(ctx, x.ses.up.Timeout, errIdle)
+	defer cancel()
+	return p.fetch(ctx, x)
 }
 
 // fetch reads all pages of tools/list over the session of x.
@@ -185,7 +193,7 @@ func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (tool
 			return toolcall.JSON{}, x.ses.up.broken(err)
 		}
 		if in.frame.kind == request {
-			p.reject(ctx, x, in.frame, codeRefused, "this answer is mcpguard's own: no client reads it")
+			p.reject(x, in.frame, codeRefused, "this answer is mcpguard's own: no client reads it")
 			continue
 		}
 		if in.frame.kind != response || !in.frame.id.Equal(f.id) {
@@ -287,7 +295,7 @@ type rendered struct{ result, next toolcall.JSON }
 const maxViews = 64
 
 func (p *Proxy) viewOf(x *exchange, cat *catalogue) (*view, error) {
-	key := viewKey{x.snap.Digest(), x.snap.VisibilityKey(x.ses.caller), x.ses.era}
+	key := viewKey{x.snap.Digest(), x.snap.VisibilityKey(x.caller), x.ses.era}
 	cat.mu.Lock()
 	defer cat.mu.Unlock()
 	if v := cat.views[key]; v != nil {
@@ -299,6 +307,11 @@ func (p *Proxy) viewOf(x *exchange, cat *catalogue) (*view, error) {
 		result, shown, hidden, err := x.filter(pg.result, listing{key: "tools", name: "name", kind: toolcall.Tool}, seen)
 		if err != nil {
 			return nil, err
+		}
+		if r := x.redactAll(); !r.Empty() {
+			if result, _, err = r.Redact(result, surfaceOf(result)); err != nil {
+				return nil, &Refusal{Stage: "redact", Code: codeInternal, Reason: "the list could not be redacted safely", err: err}
+			}
 		}
 		v.pages = append(v.pages, rendered{result, result.Member("nextCursor")})
 		v.shown, v.hidden = v.shown+shown, v.hidden+hidden

@@ -3,6 +3,7 @@ package mcpproxy
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,11 +20,13 @@ import (
 type exchange struct {
 	p       *Proxy
 	ses     *session
+	caller  toolcall.Caller // as this request's credential proved them
 	frame   frame
 	version string
 	client  clientInfo
-	addr    string      // network address of the client, without port
-	headers http.Header // of a modern request, held to its body
+	addr    string            // network address of the client, without port
+	headers http.Header       // of a modern request, held to its body
+	params  map[string]string // Mcp-Param-* for the upstream, made of the arguments
 	out     *reply
 	method  method
 	snap    Snapshot
@@ -106,26 +109,12 @@ func (x *exchange) ownMeta() string {
 	return text
 }
 
-// paramHeaders are the Mcp-Param-* headers of a modern request.
-func (x *exchange) paramHeaders() map[string]string {
-	var out map[string]string
-	for name, values := range x.headers {
-		if strings.HasPrefix(name, mcp.HeaderParamPrefix) && len(values) == 1 {
-			if out == nil {
-				out = map[string]string{}
-			}
-			out[name] = values[0]
-		}
-	}
-	return out
-}
-
 // redact is the redactor of what the answer says.
 func (x *exchange) redact() *redact.Redactor {
 	if x.redactor == nil {
 		names := x.decision.Redact
 		if x.call == nil {
-			names = x.snap.Redactions(x.ses.caller, x.ses.up.Name, "")
+			names = x.snap.Redactions(x.caller, x.ses.up.Name, "")
 		}
 		x.redactor = x.snap.Redactor(names)
 		if x.redactor == nil {
@@ -133,6 +122,16 @@ func (x *exchange) redact() *redact.Redactor {
 		}
 	}
 	return x.redactor
+}
+
+// redactAll is the redactor of what is said beside answers: the union of all that
+// applies to the caller at this upstream, and to the call.
+func (x *exchange) redactAll() *redact.Redactor {
+	names := x.snap.Redactions(x.caller, x.ses.up.Name, "")
+	if len(x.decision.Redact) > 0 {
+		names = slices.Concat(names, x.decision.Redact)
+	}
+	return x.snap.Redactor(names)
 }
 
 // refresh takes the policy in force, for a stream that answers no call: it may

@@ -167,9 +167,11 @@ var (
 	envelopeNames = []string{"jsonrpc", "id", "method", "params", "result", "error"}
 	paramNames    = []string{
 		"_meta", "argument", "arguments", "capabilities", "clientInfo", "context", "cursor", "inputResponses",
-		"level", "message", "name", "progress", "progressToken", "protocolVersion", "reason", "ref", "requestId",
+		"level", "message", "name", "notifications", "progress", "progressToken", "protocolVersion", "reason", "ref", "requestId",
 		"requestState", "task", "taskId", "total", "uri",
 	}
+	refNames    = []string{"name", "title", "type", "uri"}
+	filterNames = []string{"promptsListChanged", "resourceSubscriptions", "resourcesListChanged", "taskIds", "toolsListChanged"}
 	resultNames = []string{
 		"_meta", "action", "cacheScope", "capabilities", "content", "contents", "inputRequests", "instructions",
 		"isError", "messages", "nextCursor", "prompts", "protocolVersion", "requestState", "resourceTemplates",

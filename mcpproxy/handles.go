@@ -28,11 +28,11 @@ func badHandle(name string) *Refusal {
 func (x *exchange) seal(purpose, belongsTo, value string) toolcall.JSON {
 	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(value)), uint64(x.p.now().Add(handleLife).Unix()))
 	plain = append(plain, value...)
-	return toolcall.Quote(x.p.cfg.Keys.Seal(purpose, aad(x.ses.caller, x.ses.up.Name, belongsTo), plain))
+	return toolcall.Quote(x.p.cfg.Keys.Seal(purpose, aad(x.caller, x.ses.up.Name, belongsTo), plain))
 }
 
 func (x *exchange) unseal(purpose, belongsTo, sealed string) (string, bool) {
-	plain, err := x.p.cfg.Keys.Open(purpose, aad(x.ses.caller, x.ses.up.Name, belongsTo), sealed)
+	plain, err := x.p.cfg.Keys.Open(purpose, aad(x.caller, x.ses.up.Name, belongsTo), sealed)
 	if err != nil || len(plain) < 8 || x.p.now().Unix() > int64(binary.BigEndian.Uint64(plain)) {
 		return "", false
 	}

@@ -86,7 +86,14 @@ func (p *Proxy) challenge(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &later) && later.RetryAfter() != "" {
 		w.Header().Set("Retry-After", later.RetryAfter())
 	}
-	refuseHTTP(w, status, "authentication is required: send the header Authorization: Bearer TOKEN")
+	reason := "authentication is required: send the header Authorization: Bearer TOKEN"
+	switch {
+	case status == http.StatusTooManyRequests:
+		reason = "too many failed attempts from this address: wait, and then send a token that is good"
+	case r.Header.Get("Authorization") != "":
+		reason = "the token is not one that is good here"
+	}
+	refuseHTTP(w, status, reason)
 }
 
 // checkHost refuses requests that a page in somebody's browser made, and names
@@ -189,6 +196,11 @@ type requestOf struct {
 // post takes one message.
 func (rq *requestOf) post() {
 	p := rq.p
+	if !p.calls.enter(rq.caller.Key()) {
+		refuseHTTP(rq.w, http.StatusTooManyRequests, "too many messages of this caller are under way")
+		return
+	}
+	defer p.calls.leave(rq.caller.Key())
 	body, err := readAll(rq.r.Body, rq.r.ContentLength, p.cfg.Limits.Request)
 	if err != nil && !errors.Is(err, toolcall.ErrTooLarge) {
 		refuseHTTP(rq.w, http.StatusBadRequest, "the body ended early, or could not be read")
@@ -259,7 +271,7 @@ func (rq *requestOf) session(e era, f *frame) (*session, error) {
 
 func (rq *requestOf) exchange(ses *session, f frame, version string) *exchange {
 	x := &exchange{
-		p: rq.p, ses: ses, frame: f, version: version, started: rq.p.now(),
+		p: rq.p, ses: ses, caller: rq.caller, frame: f, version: version, started: rq.p.now(),
 		client: ses.client, addr: hostname(rq.r.RemoteAddr),
 		out:  &reply{w: rq.w, ctx: rq.r.Context()},
 		snap: rq.p.cfg.Judge.Current(),

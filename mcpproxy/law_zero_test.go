@@ -113,7 +113,7 @@ func TestZeroConfigRefuses(t *testing.T) {
 	}
 	bare := newRig(t, setup{upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")},
 		limits: func(l *mcpproxy.Limits) { *l = mcpproxy.Limits{} }})
-	if got := bare.agent("sam", "/mcp").post(`{}`); got.status != http.StatusRequestEntityTooLarge {
+	if got := bare.agent("sam", "/mcp").post(`{}`); got.status != http.StatusTooManyRequests {
 		t.Errorf("a proxy without limits: %d %s", got.status, got)
 	}
 }

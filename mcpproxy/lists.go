@@ -104,7 +104,7 @@ func (x *exchange) filter(result toolcall.JSON, l listing, seen map[string]bool)
 		if seen != nil {
 			seen[name] = true
 		}
-		if !ok || name == "" || twice || !x.snap.Visible(x.ses.caller, l.kind, x.ses.up.Name, name) {
+		if !ok || name == "" || twice || !x.snap.Visible(x.caller, l.kind, x.ses.up.Name, name) {
 			hidden++
 			continue
 		}

@@ -15,6 +15,7 @@ type method struct {
 	kind   toolcall.Kind // what policy judges; NoKind where it judges nothing
 	target string        // the member of params that names the target
 
+	asks   bool // its answer may ask the client for something first
 	result func(context.Context, *exchange, frame) (frame, error)
 }
 
@@ -39,12 +40,32 @@ var requests = map[string]method{
 	"resources/list":           {eras: both, serve: restoring((*Proxy).pass), result: listResult},
 	"resources/templates/list": {eras: both, serve: restoring((*Proxy).pass), result: listResult},
 	"completion/complete":      {eras: both, serve: (*Proxy).complete},
-	"tools/call":               {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Tool, target: "name", result: asksInput},
-	"prompts/get":              {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Prompt, target: "name", result: asksInput},
-	"resources/read":           {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri", result: asksInput},
+	"tools/call":               {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Tool, target: "name", asks: true},
+	"prompts/get":              {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Prompt, target: "name", asks: true},
+	"resources/read":           {eras: both, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri", asks: true},
 	"resources/subscribe":      {eras: onlyLegacy, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri"},
 	"resources/unsubscribe":    {eras: onlyLegacy, serve: (*Proxy).HandleCall, kind: toolcall.Resource, target: "uri"},
 	listenMethod:               {eras: onlyModern, serve: (*Proxy).subscribe},
+}
+
+// ours are the names that the protocol has, beside those of requests: none of them
+// is an unknown method that a rule could allow by name, whoever sends it and as
+// whatever.
+var ours = map[string]bool{
+	"initialize": true, "tasks/get": true, "tasks/result": true, "tasks/list": true, "tasks/cancel": true, "tasks/update": true,
+	"sampling/createMessage": true, "elicitation/create": true, "roots/list": true,
+}
+
+// foreign reports whether the protocol does not have a method.
+func foreign(name string) bool {
+	_, known := requests[name]
+	return !known && !ours[name]
+}
+
+// misplaced refuses a method of the protocol that has no place here: one of
+// another era, or of the other side, or that mcpguard does not follow.
+func (p *Proxy) misplaced(ctx context.Context, x *exchange) {
+	p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeMethodNotFound, Reason: "Method not found"})
 }
 
 // restoring is for methods that policy judges by their answer only: handles in
@@ -64,8 +85,11 @@ func (p *Proxy) dispatch(ctx context.Context, x *exchange) {
 	ctx, release := x.lifetime(ctx)
 	defer release()
 	m, known := requests[x.frame.method]
-	if !known || !slices.Contains(m.eras, x.ses.era) {
+	switch {
+	case foreign(x.frame.method):
 		m = method{serve: (*Proxy).HandleCall, kind: toolcall.Method}
+	case !known || !slices.Contains(m.eras, x.ses.era):
+		m = method{serve: (*Proxy).misplaced}
 	}
 	x.method = m
 	if err := x.ses.enter(x); err != nil {

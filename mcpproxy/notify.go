@@ -19,7 +19,7 @@ func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, o
 		x.ses.diverge()
 	case "notifications/prompts/list_changed", "notifications/resources/list_changed":
 	case "notifications/resources/updated":
-		if uri, _ := f.params.Member("uri").Str(); !x.snap.Visible(x.ses.caller, toolcall.Resource, x.ses.up.Name, uri) {
+		if uri, _ := f.params.Member("uri").Str(); !x.snap.Visible(x.caller, toolcall.Resource, x.ses.up.Name, uri) {
 			return frame{}, false
 		}
 	default:
@@ -47,9 +47,14 @@ var clientNotifications = map[string]bool{
 func (p *Proxy) notify(ctx context.Context, x *exchange) {
 	ctx, release := x.lifetime(ctx)
 	defer release()
-	if !clientNotifications[x.frame.method] {
+	switch {
+	case clientNotifications[x.frame.method]:
+	case !foreign(x.frame.method):
+		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeMethodNotFound, Status: http.StatusBadRequest, Reason: "a request needs an id"})
+		return
+	default:
 		call := x.outside(toolcall.Method, x.frame.method, x.frame.params)
-		if _, err := x.rule(ctx, call, x.frame.params, audit.Event, x.ses.caller.Key()); err != nil {
+		if _, err := x.rule(ctx, call, x.frame.params, audit.Event, x.caller.Key()); err != nil {
 			r := p.upstreamRefusal(err)
 			if !r.Failed {
 				r = &Refusal{Stage: r.Stage, Code: codeMethodNotFound, Status: http.StatusBadRequest, Reason: "Method not found"}
@@ -59,7 +64,7 @@ func (p *Proxy) notify(ctx context.Context, x *exchange) {
 			return
 		}
 	}
-	if _, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.paramHeaders()}); err != nil {
+	if _, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params}); err != nil {
 		p.fail(ctx, x, err)
 		return
 	}

@@ -60,6 +60,9 @@ func startProcess(up *upstream) (*process, error) {
 	}()
 	go func() {
 		p.status = p.cmd.Wait()
+		// Something that left the group may hold the pipes for as long as it likes.
+		soon := time.Now().Add(grace)
+		_ = errors.Join(errR.SetReadDeadline(soon), outR.SetReadDeadline(soon)) // fails when they are closed already
 		// A grandchild may still hold the pipe; it belongs to the group.
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		<-drained

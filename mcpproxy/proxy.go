@@ -44,6 +44,8 @@ type Limits struct {
 	SessionsPerCaller  int
 	Processes          int // stdio server processes in all; each belongs to a session
 	ProcessesPerCaller int
+	Calls              int // messages being read or answered, in all
+	CallsPerCaller     int
 }
 
 // DefaultLimits are limits for a Proxy that no configuration bounds.
@@ -52,6 +54,7 @@ func DefaultLimits() Limits {
 		Request: 1 << 20, Result: 32 << 20, Depth: 128,
 		Timeout: 60 * time.Second, Idle: 30 * time.Minute, SessionLife: 24 * time.Hour,
 		Sessions: 16384, SessionsPerCaller: 4096, Processes: 256, ProcessesPerCaller: 64,
+		Calls: 4096, CallsPerCaller: 512,
 	}
 }
 
@@ -95,6 +98,7 @@ type Proxy struct {
 	only      *upstream // where there is exactly one
 	sessions  *sessions
 	flood     *flood
+	calls     *inFlight
 	ownID     atomic.Int64 // numbers mcpguard's own requests
 
 	ctx   context.Context // ends with Close
@@ -124,7 +128,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood()}
+	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood(), calls: newInFlight(cfg.Limits)}
 	for _, u := range cfg.Upstreams {
 		if p.upstreams[u.Name] != nil {
 			return nil, fmt.Errorf("make a proxy: two upstreams are called %s", u.Name)

@@ -32,12 +32,12 @@ const maxAsked = 64
 // when the upstream has its answer already.
 func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok bool) {
 	if x.out.gone() {
-		p.reject(ctx, x, f, codeRefused, "the client is not listening any more")
+		p.reject(x, f, codeRefused, "the client is not listening any more")
 		return frame{}, false
 	}
 	q := &question{shown: p.now()}
 	if !x.ses.ask(f.id, q) {
-		p.reject(ctx, x, f, codeRefused, "too many questions are open in this session")
+		p.reject(x, f, codeRefused, "too many questions are open in this session")
 		return frame{}, false
 	}
 	if f.method == "ping" {
@@ -50,7 +50,7 @@ func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok
 	if err != nil {
 		x.ses.answer(f.id)
 		p.logRefusal(refusalOf(err))
-		p.reject(ctx, x, f, codeRefused, "refused by mcpguard: "+p.upstreamRefusal(err).Reason)
+		p.reject(x, f, codeRefused, "refused by mcpguard: "+p.upstreamRefusal(err).Reason)
 		return frame{}, false
 	}
 	return clean, true
@@ -117,14 +117,17 @@ func (x *exchange) asked(method string, params toolcall.JSON) *toolcall.Call {
 
 // outside is a call that does not go through the stages.
 func (x *exchange) outside(kind toolcall.Kind, name string, args toolcall.JSON) *toolcall.Call {
-	return &toolcall.Call{Caller: x.ses.caller, Session: x.ses.id, Upstream: x.ses.up.Name,
+	return &toolcall.Call{Caller: x.caller, Session: x.ses.id, Upstream: x.ses.up.Name,
 		Kind: kind, Name: name, Args: args, Meta: args.Member("_meta"), At: x.p.now()}
 }
 
 // cleaned is a server's message with its params redacted. Of a message that the
 // protocol does not have, the params are data as a whole.
+//
+// It may be about another call than the one on whose stream it comes: whatever
+// applies to this caller at this upstream applies to it.
 func (x *exchange) cleaned(f frame, unknown bool) (frame, error) {
-	r := x.redact()
+	r := x.redactAll()
 	if r.Empty() || f.params.IsZero() {
 		return f, nil
 	}
@@ -154,10 +157,12 @@ func (f frame) rebuilt(part, with toolcall.JSON) (frame, error) {
 }
 
 // reject answers a server's request in the client's place.
-func (p *Proxy) reject(ctx context.Context, x *exchange, f frame, code int, reason string) {
+func (p *Proxy) reject(x *exchange, f frame, code int, reason string) {
+	ctx, cancel := context.WithTimeoutCause(p.ctx, 2*grace, errIdle) // the client may be gone
+	defer cancel()
 	answer, err := readFrame(errorReply(f.id, code, reason), x.ses.up.limits)
 	if err == nil {
-		_, err = x.ses.leg.send(context.WithoutCancel(ctx), outbound{frame: answer, version: x.version, era: x.ses.era})
+		_, err = x.ses.leg.send(ctx, outbound{frame: answer, version: x.version, era: x.ses.era})
 	}
 	if err != nil {
 		p.log.Info("reject a request of an upstream", "upstream", x.ses.up.Name, "err", err)
@@ -196,7 +201,7 @@ func (p *Proxy) finishQuestion(ctx context.Context, x *exchange, q *question) er
 	}
 	rec := x.record(audit.Outcome)
 	rec.Call, rec.Target, rec.TargetKind, rec.Outcome = q.call.ID, q.call.Name, q.call.Kind, outcome
-	names := x.snap.Redactions(x.ses.caller, x.ses.up.Name, "")
+	names := x.snap.Redactions(x.caller, x.ses.up.Name, "")
 	p.keepResult(&rec, x.snap.Redactor(names), body)
 	rec.Stages = []audit.Stage{{Name: "client", Took: p.now().Sub(q.shown)}}
 	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
@@ -205,12 +210,21 @@ func (p *Proxy) finishQuestion(ctx context.Context, x *exchange, q *question) er
 	return nil
 }
 
-// asksInput looks at a modern result that asks the client for something first
-// (MCP 2026-07-28, multi round-trip requests): each entry is judged like a
-// server's request, and the state that the client carries is sealed.
-func asksInput(ctx context.Context, x *exchange, f frame) (frame, error) {
-	if t, _ := f.parts.resultType.Str(); x.ses.era != modern || t != "input_required" {
-		return f, nil
+// asksInput reports whether a result asks the client for something first (MCP
+// 2026-07-28, multi round-trip requests), or carries the parts of one that does.
+func asksInput(r resultParts) bool {
+	kind, _ := r.resultType.Str()
+	return kind == "input_required" || !r.inputRequests.IsZero() || !r.requestState.IsZero()
+}
+
+// inputAsked judges each entry of such a result like a server's request, and seals
+// the state that the client carries. Where the protocol has no such result it is
+// refused.
+func (x *exchange) inputAsked(ctx context.Context, f frame) (frame, error) {
+	kind, _ := f.parts.resultType.Str()
+	entries := f.parts.inputRequests.Type()
+	if x.ses.era != modern || !x.method.asks || kind != "input_required" || entries != toolcall.NoType && entries != toolcall.ObjectType {
+		return f, x.afterwards("answer", "it asks the client for something in a place where the protocol has no such answer", nil)
 	}
 	for m := f.parts.inputRequests.Members(); m.Next(); {
 		method, _ := m.Value().Member("method").Str()

@@ -23,16 +23,16 @@ const (
 func (x *exchange) record(k audit.Kind) audit.Record {
 	return audit.Record{
 		Kind: k, Session: x.ses.id, Call: x.callID(), At: x.p.now(),
-		Caller: x.ses.caller, Roles: x.snap.Roles(x.ses.caller),
+		Caller: x.caller, Roles: x.snap.Roles(x.caller),
 		ClientName: x.client.Name, ClientVersion: x.client.Version, ClientAddr: x.addr,
-		Era: x.version, Upstream: x.ses.up.Name, Method: x.frame.method,
+		Era: x.version, Upstream: x.ses.up.Name, Method: cut(x.frame.method, maxName),
 		Catalogue: x.catalogue, Policy: x.snap.Digest(),
 	}
 }
 
 // describe adds what a call is and what policy said about it.
 func (x *exchange) describe(rec *audit.Record, call *toolcall.Call, d toolcall.Decision, params toolcall.JSON) {
-	rec.Call, rec.Target, rec.TargetKind = call.ID, call.Name, call.Kind
+	rec.Call, rec.Target, rec.TargetKind = call.ID, cut(call.Name, maxName), call.Kind
 	if call.Def != nil {
 		rec.Definition = call.Def.Digest.String()
 	}
@@ -47,6 +47,14 @@ func (x *exchange) describe(rec *audit.Record, call *toolcall.Call, d toolcall.D
 	if x.p.cfg.Keep.Args == KeepDigest || call.Args.IsZero() {
 		return
 	}
+	limit := maxKeptArgs
+	if d.Effect != toolcall.Allow {
+		limit = maxRefusedArgs
+	}
+	if call.Args.Len() > limit {
+		rec.Args = redact.Public(`"[too long: only size and digest are kept]"`)
+		return
+	}
 	names := d.Redact
 	if len(names) == 0 && d.Effect != toolcall.Allow {
 		names = x.snap.Redactions(call.Caller, call.Upstream, call.Name)
@@ -57,6 +65,14 @@ func (x *exchange) describe(rec *audit.Record, call *toolcall.Call, d toolcall.D
 	}
 	rec.Args = clean
 }
+
+// What the record keeps of a caller's words. A refused call costs its caller
+// nothing, so less is kept of it (law 14).
+const (
+	maxName        = 512       // bytes of a method or a target
+	maxKeptArgs    = 256 << 10 // bytes of arguments; of longer ones the digest
+	maxRefusedArgs = 8 << 10
+)
 
 // digests lends buffers for canonical forms.
 var digests = sync.Pool{New: func() any { return new([]byte) }}
@@ -112,7 +128,7 @@ func (p *Proxy) finish(x *exchange, end ending) error {
 	if x.intent == nil {
 		return nil
 	}
-	who := x.ses.caller
+	who := x.caller
 	who.Groups = nil // the intent has them
 	rec := audit.Record{
 		Kind: audit.Outcome, Session: x.ses.id, Call: x.call.ID, At: p.now(), Caller: who,
@@ -179,15 +195,15 @@ func (p *Proxy) recordRefusal(ctx context.Context, x *exchange, r *Refusal) erro
 		x.describe(&rec, x.call, x.decision, x.frame.params)
 		rec.Durability = Strict.String()
 	} else {
-		rec.Target = x.target()
+		rec.Target = cut(x.target(), maxName)
 	}
 	rec.Effect, rec.Outcome = toolcall.Deny, toolcall.OutcomeRefused
 	if x.decision.Effect == toolcall.Approve {
 		rec.Effect = toolcall.Approve
 	}
 	rec.Reason = redact.Public(r.Reason)
-	if r.Hidden {
-		rec.Reason = redact.Public("not there for this caller")
+	if r.Hidden { // what is hidden leaves the same record as what does not exist
+		rec.Reason, rec.Definition, rec.Verdicts = redact.Public("not there for this caller"), "", ""
 	}
 	rec.Stages = x.stages
 	return p.putRefusal(ctx, rec, rec.Caller.Key())

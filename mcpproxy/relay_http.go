@@ -204,7 +204,7 @@ func (l *httpLeg) unreachable(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return l.fault("cannot be reached", err)
+	return l.fault("cannot be reached", unquoted(err))
 }
 
 func (l *httpLeg) unreadable(ctx context.Context, err error) error {
@@ -218,7 +218,17 @@ func (l *httpLeg) unreadable(ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	}
-	return l.fault("broke off its answer", err)
+	return l.fault("broke off its answer", unquoted(err))
+}
+
+// unquoted is an error without an upstream's words: net/http quotes what it could
+// not read, and this goes to the log.
+func unquoted(err error) error {
+	var ne net.Error
+	if errors.As(err, &ne) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return err
+	}
+	return errors.New("not an answer in HTTP/1.1")
 }
 
 // readAll reads a body whole, within limit bytes, into one allocation where its

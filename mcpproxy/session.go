@@ -184,7 +184,7 @@ const purposeSession = "session"
 
 // aad binds a handle to its caller and its upstream (law 7).
 func aad(c toolcall.Caller, upstream string, more ...string) []byte {
-	b := fmt.Appendf(nil, "%s\x00%s", c.Key(), upstream)
+	b := fmt.Appendf(nil, "%s\x00%d:%s\x00%s", c.Key(), len(c.Client), c.Client, upstream)
 	for _, m := range more {
 		b = append(append(b, 0), m...)
 	}
@@ -214,7 +214,7 @@ func (s *sessions) find(ctx context.Context, up *upstream, c toolcall.Caller, ha
 	if ses == nil {
 		return s.revive(ctx, up, c, handle)
 	}
-	if ses.era != legacy || ses.up != up || ses.caller.Key() != c.Key() || ses.ended.Load() {
+	if ses.era != legacy || ses.up != up || ses.ended.Load() || ses.caller.Key() != c.Key() || ses.caller.Client != c.Client {
 		return nil, errNoSession
 	}
 	if ses.dead() {

@@ -88,6 +88,11 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 	if promisesMore(f.parts) {
 		return "", f, x.afterwards("answer", "it is a task, or a kind of result that mcpguard does not know", nil)
 	}
+	if asksInput(f.parts) {
+		if f, err = x.inputAsked(ctx, f); err != nil {
+			return "", f, err
+		}
+	}
 	if x.method.result != nil && !f.result.IsZero() {
 		if f, err = x.method.result(ctx, x, f); err != nil {
 			return "", f, err

@@ -40,7 +40,7 @@ func find(ctx context.Context, p *Proxy, x *exchange) error {
 		return fmt.Errorf("make a call id: %w", err)
 	}
 	x.call = &toolcall.Call{
-		ID: id, Caller: x.ses.caller, Session: x.ses.id, Upstream: x.ses.up.Name,
+		ID: id, Caller: x.caller, Session: x.ses.id, Upstream: x.ses.up.Name,
 		Kind: x.method.kind, Name: target, Args: x.frame.params.Member("arguments"), Meta: x.frame.meta(), At: x.started,
 	}
 	if x.method.kind == toolcall.Method {
@@ -134,6 +134,7 @@ func (x *exchange) checkParamHeaders() error {
 	if err := mcp.ValidateParamHeadersLookup(lookup, &tool, []byte(x.frame.params.Text())); err != nil {
 		return &Refusal{Stage: "find", Code: codeHeaderMismatch, Status: http.StatusBadRequest, Reason: "an Mcp-Param header is missing or differs from the arguments", err: err}
 	}
+	x.params = mcp.GenerateParamHeaders(&tool, []byte(x.frame.params.Text())) // made anew: what nobody checked stays here
 	return nil
 }
 

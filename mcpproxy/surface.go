@@ -69,7 +69,7 @@ func (s *survey) container(v toolcall.JSON, protocol []string, result bool) {
 		return
 	}
 	var mime, blob, data toolcall.JSON
-	odd := false
+	odd, schema := false, false
 	for m := v.Members(); m.Next(); {
 		name, value := m.Name(), m.Value()
 		if p := foldsTo(protocol, name); p != "" {
@@ -86,11 +86,12 @@ func (s *survey) container(v toolcall.JSON, protocol []string, result bool) {
 		case text && name == "data":
 			data = value
 		default:
+			schema = schema || name == "inputSchema"
 			odd = odd || !ordinary[name] && value.Type() != toolcall.ObjectType && value.Type() != toolcall.ArrayType
 			s.part(name, value, within(protocol, name, result))
 		}
 	}
-	if odd {
+	if odd && !schema { // a path must not reach into the schema of a tool
 		s.where.Roots = append(s.where.Roots, v)
 	}
 	media, typed := mime.Str()
@@ -131,12 +132,35 @@ func (s *survey) part(name string, v toolcall.JSON, protocol []string) {
 			for m := v.Members(); m.Next(); {
 				s.container(m.Value(), nil, false)
 			}
+		case name == "inputSchema" || name == "outputSchema":
+			s.schema("", v)
 		default:
 			s.where.Roots = append(s.where.Roots, v)
 			if name == "completion" {
 				s.container(v.Member("values"), nil, false)
 			}
 		}
+	}
+}
+
+// schema walks a JSON Schema. Its own words must stay what they are, or nobody can
+// read it any more; what stands in it as a value of the data is data.
+func (s *survey) schema(name string, v toolcall.JSON) {
+	switch name {
+	case "default", "const", "enum", "examples":
+		if t := v.Type(); t == toolcall.ObjectType || t == toolcall.ArrayType {
+			s.where.Roots = append(s.where.Roots, v)
+			return
+		}
+	}
+	if v.Type() == toolcall.StringType {
+		s.where.Texts = append(s.where.Texts, v)
+	}
+	for m := v.Members(); m.Next(); {
+		s.schema(m.Name(), m.Value())
+	}
+	for e := v.Elements(); e.Next(); {
+		s.schema("", e.Value())
 	}
 }
 

@@ -159,7 +159,8 @@ func keysAreThere(cfg *Config) error {
 	case err != nil:
 		return fmt.Errorf("look for the store: %w", err)
 	}
-	if _, err := os.Stat(cfg.Keys); errors.Is(err, fs.ErrNotExist) {
+	// An empty folder is a volume that was not mounted.
+	if keys, err := os.ReadDir(cfg.Keys); errors.Is(err, fs.ErrNotExist) || err == nil && len(keys) == 0 {
 		return fail(exitUsage, fmt.Errorf("the store %s is there, and the keys that it was written with are not", cfg.StorePath()),
 			"put the folder "+cfg.Keys+" back from a backup, or begin a new store")
 	}
