@@ -58,7 +58,8 @@ func New(c Config) (*Chain, error) {
 
 // Authenticate says who asks. Every error is a *Failure. The order is: a
 // present Authorization header decides alone; only without one may a loopback
-// request be the local user's, where the configuration trusts loopback.
+// request be the local user's, where the configuration trusts loopback. A good
+// token always passes; an address that failed too often gets a 429 for failures.
 func (c *Chain) Authenticate(r *http.Request) (toolcall.Caller, error) {
 	if c == nil || c.failures == nil {
 		return toolcall.Caller{}, noCredential()
@@ -68,13 +69,11 @@ func (c *Chain) Authenticate(r *http.Request) (toolcall.Caller, error) {
 		return c.local.trusted(r)
 	}
 	var caller toolcall.Caller
-	i := -1
 	if err == nil {
-		i = find(c.digests, token.Digest())
-		caller, err = c.holder(i, r)
+		caller, err = c.holder(find(c.digests, token.Digest()), r)
 	}
-	if limited := c.failures.note(r.RemoteAddr, i, err == nil, c.now()); limited != nil {
-		return toolcall.Caller{}, limited
+	if err != nil && !c.failures.note(r.RemoteAddr, c.now()) {
+		return toolcall.Caller{}, tooManyFailures(failureEvery)
 	}
 	return caller, err
 }

@@ -2,7 +2,6 @@ package identity
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,68 +16,51 @@ const (
 	maxAddresses = 4096
 )
 
-// failures limits failed attempts per remote address. An address that used up
-// its failures is refused whatever it presents, so that it learns nothing from
-// guessing on; except a token that was accepted from it before, so that one
-// bad client does not lock out the good ones beside it (law 14).
+// failures limits failed attempts per remote address. It is asked about
+// failures only: a token that verifies passes from an address whatever others
+// there did, so that nobody is locked out by a bad client behind the same proxy
+// (law 14). A guesser gains nothing by that: tokens are 256 random bits.
 type failures struct {
 	mu        sync.Mutex
-	addresses map[netip.Prefix]*attempts
-	rest      attempts  // of the addresses beyond maxAddresses
-	swept     time.Time // when addresses was last looked through
+	addresses map[netip.Prefix]*rate.Limiter
+	rest      *rate.Limiter // of the addresses beyond maxAddresses
+	swept     time.Time     // when addresses was last looked through
 }
 
-type attempts struct {
-	limit *rate.Limiter
-	known []int // indexes of tokens that were accepted from here
-}
-
-func newAttempts() attempts {
-	return attempts{limit: rate.NewLimiter(rate.Every(failureEvery), failureBurst)}
+func newAllowance() *rate.Limiter {
+	return rate.NewLimiter(rate.Every(failureEvery), failureBurst)
 }
 
 func newFailures() *failures {
-	return &failures{addresses: map[netip.Prefix]*attempts{}, rest: newAttempts()}
+	return &failures{addresses: map[netip.Prefix]*rate.Limiter{}, rest: newAllowance()}
 }
 
-// note counts an attempt with the token of an index. It returns the refusal of
-// an address that failed too often, else nil.
-func (f *failures) note(remote string, token int, good bool, now time.Time) error {
+// note counts a failed attempt, and reports whether the address may still fail.
+func (f *failures) note(remote string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	a := f.at(origin(remote), now)
-	switch {
-	case good && slices.Contains(a.known, token):
-		return nil
-	case a.limit.TokensAt(now) < 1:
-		return tooManyFailures(failureEvery)
-	case !good:
-		a.limit.AllowN(now, 1)
-	case a != &f.rest:
-		a.known = append(a.known, token)
-	}
-	return nil
+	return f.at(origin(remote), now).AllowN(now, 1)
 }
 
-// at finds the attempts of an address, or makes room for them.
-func (f *failures) at(from netip.Prefix, now time.Time) *attempts {
-	if a := f.addresses[from]; a != nil {
-		return a
+// at finds the allowance of an address, or makes room for it.
+func (f *failures) at(from netip.Prefix, now time.Time) *rate.Limiter {
+	if l := f.addresses[from]; l != nil {
+		return l
 	}
 	if len(f.addresses) >= maxAddresses && now.Sub(f.swept) >= failureEvery {
 		f.swept = now
-		for key, a := range f.addresses {
-			if a.limit.TokensAt(now) >= failureBurst {
+		for key, l := range f.addresses {
+			if l.TokensAt(now) >= failureBurst {
 				delete(f.addresses, key) // as good as new
 			}
 		}
 	}
 	if len(f.addresses) >= maxAddresses {
-		return &f.rest
+		return f.rest
 	}
-	a := newAttempts()
-	f.addresses[from] = &a
-	return &a
+	l := newAllowance()
+	f.addresses[from] = l
+	return l
 }
 
 // origin is the unit that failures are counted by: an IPv4 address, or the /64

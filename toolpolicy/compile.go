@@ -70,10 +70,12 @@ func CompileFiles(files []File) (*Policy, error) {
 		roles:  c.roles,
 		profiles: profiles{
 			compiled: c.compiled,
+			masks:    c.masks,
 			byName:   c.profiles,
 			always:   c.always,
 			unions:   new(unions),
 		},
+		outside: newOutside(c.rules),
 	}, nil
 }
 
@@ -86,6 +88,7 @@ type compiler struct {
 	roles    roles
 	profiles map[string]int
 	compiled []*redact.Profile
+	masks    []*redact.Profile
 	always   []always
 }
 
@@ -241,7 +244,7 @@ func (c *compiler) compileProfile(name, n *yaml.Node) {
 		return
 	}
 	c.profiles[name.Value] = number
-	c.compiled = append(c.compiled, nil)
+	c.compiled, c.masks = append(c.compiled, nil), append(c.masks, nil)
 	before := len(c.mistakes)
 	spec := redact.Spec{Name: name.Value}
 	for key, value := range c.members(n, "a redaction profile") {
@@ -270,6 +273,10 @@ func (c *compiler) compileProfile(name, n *yaml.Node) {
 		c.fail(name, "", "%v", err)
 	}
 	c.compiled[number] = profile
+	if len(spec.Require) > 0 && profile != nil {
+		spec.Paths, spec.Require = slices.Concat(spec.Require, spec.Paths), nil
+		c.masks[number], _ = redact.Compile(spec) // the same paths, found good above
+	}
 }
 
 // profilePaths reads paths and compiles each alone first, so that a mistake is

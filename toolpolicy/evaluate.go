@@ -197,7 +197,7 @@ func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision {
 	} else {
 		redact = redact.union(t.redact)
 	}
-	d.Redact = p.profiles.names(redact)
+	d.Redact = p.profiles.names(choice{whole: redact})
 	if named != none {
 		r := &p.rules[named]
 		d.Rule, d.File, d.Line, d.Reason = r.id, r.file, r.line, r.because

@@ -25,6 +25,7 @@ type Policy struct {
 	index    index
 	roles    roles
 	profiles profiles
+	outside  []outside
 }
 
 // verb is what a matching rule does.
@@ -78,6 +79,13 @@ func (b bits) union(c bits) bits {
 func (b bits) intersect(c bits) bits {
 	for i := range b {
 		b[i] &= c[i]
+	}
+	return b
+}
+
+func (b bits) without(c bits) bits {
+	for i := range b {
+		b[i] &^= c[i]
 	}
 	return b
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"mcpguard/redact"
 	"mcpguard/toolcall"
 	"mcpguard/toolpolicy"
 )
@@ -147,6 +148,81 @@ redactions:
 	if fmt.Sprint(d.Redact) != "[keys]" {
 		t.Errorf("a resource of an upstream whose tools are all selected: %v", d.Redact)
 	}
+}
+
+// What a rule masks in answers cannot be had unmasked from a stream that belongs
+// to no call.
+func TestRulesRedactBesideCalls(t *testing.T) {
+	p := compile(t, `version: 1
+roles:
+  everyone: {allow: [{prompt: "*/*", redact: [all]}]}
+  r:
+    groups: [r]
+    redact: [role]
+    allow:
+      - {tool: crm/get, args: {n: {max: 3}}, redact: [rule]}
+      - {tool: crm/get, observe: true, redact: [watched]}
+      - {resource: "crm/file:///a", redact: [strict]}
+      - {tool: db/get, redact: [rule, strict, role]}
+    approve: [{tool: "c*/put", by: [x], redact: [asked]}]
+  other: {groups: [other], allow: [{tool: crm/get, redact: [other]}]}
+redactions:
+  strict:  {require: [id], paths: [key]}
+  rule:    {paths: [a]}
+  asked:   {paths: [b]}
+  watched: {paths: [c]}
+  other:   {paths: [d]}
+  all:     {paths: [e]}
+  role:    {paths: [f]}
+`)
+	for _, c := range []struct{ groups, upstream, want string }{
+		{"r", "crm", "[strict? rule asked all role]"},
+		{"r", "cd", "[asked all role]"},
+		{"r", "db", "[strict? rule all role]"},
+		{"r", "x", "[all role]"},
+		{"other", "crm", "[other all]"},
+		{"-", "crm", "[all]"},
+	} {
+		who := member(c.groups)
+		names := p.RedactionsFor(who, c.upstream, "")
+		if got := fmt.Sprint(names); got != c.want {
+			t.Errorf("%s at %s: got %s, want %s", c.groups, c.upstream, got, c.want)
+		}
+		if n := testing.AllocsPerRun(100, func() { p.Redactor(p.RedactionsFor(who, c.upstream, "")) }); n != 0 {
+			t.Errorf("%s at %s: %v allocations", c.groups, c.upstream, n)
+		}
+	}
+	if got := p.RedactionsFor(toolcall.Caller{}, "crm", ""); got != nil {
+		t.Errorf("nobody: %v", got)
+	}
+}
+
+// A rule's "require" is about the result of a call. A list or a log line without
+// the value passes, and what the profile names is masked there all the same.
+func TestMasksOnly(t *testing.T) {
+	p := compile(t, `version: 1
+roles: {r: {groups: [r], allow: [{tool: t/x, redact: [strict]}]}}
+redactions: {strict: {require: [id], paths: [key]}}
+`)
+	names := p.RedactionsFor(member("r"), "t", "")
+	for doc, want := range map[string]string{
+		`{"key":"abcdefgh"}`:             `{"key":"[redacted]"}`,
+		`{"key":"abcdefgh","id":"1234"}`: `{"key":"[redacted]","id":"[redacted]"}`,
+		`{"tools":[]}`:                   `{"tools":[]}`,
+	} {
+		j := parse(t, doc)
+		out, _, err := p.Redactor(names).Redact(j, redact.Surface{Roots: []toolcall.JSON{j}})
+		if err != nil || out.Text() != want {
+			t.Errorf("%s: got %s, %v; want %s", doc, out.Text(), err, want)
+		}
+	}
+	j := parse(t, `{"tools":[]}`)
+	for _, strict := range [][]string{{"strict"}, append(names, "strict"), append([]string{"strict"}, names...)} {
+		if _, _, err := p.Redactor(strict).Redact(j, redact.Surface{Roots: []toolcall.JSON{j}}); err == nil {
+			t.Errorf("%v does not require anything", strict)
+		}
+	}
+	withholds(t, p.Redactor([]string{"keys?"}))
 }
 
 // The memory of redactors is shared by all calls.

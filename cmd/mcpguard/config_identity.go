@@ -23,6 +23,20 @@ func (l *loader) chooseLocal() {
 	}
 }
 
+// hideIdentity marks everything but the local user: people paste a token where
+// its digest belongs.
+func hideIdentity(f *yamlFile, n *yaml.Node, end int) {
+	if n.Kind != yaml.MappingNode {
+		f.hide(n, end)
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != "local" {
+			f.hide(n.Content[i+1], end)
+		}
+	}
+}
+
 // identity reads identity.tokens and identity.local.groups.
 func (l *loader) identity() {
 	m := l.file.under(l.top, "identity")
@@ -83,7 +97,12 @@ func (l *loader) token(n *yaml.Node, what string) {
 	}
 	if node := m.get("sha256"); node != nil && digest != "" {
 		var good bool
-		if t.SHA256, good = parseDigest(digest); !good {
+		t.SHA256, good = parseDigest(digest)
+		switch {
+		case strings.HasPrefix(digest, identity.TokenPrefix):
+			l.file.wrong(node, what+".sha256 is the token itself, where its digest belongs", "mcpguard token new, for another token: this one is no secret any more")
+			ok = false
+		case !good:
 			l.file.wrong(node, what+".sha256 is not 64 hexadecimal digits", "mcpguard token new prints it")
 			ok = false
 		}

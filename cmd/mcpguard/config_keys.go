@@ -205,7 +205,7 @@ func oneOf(s string, values ...string) error {
 			return nil
 		}
 	}
-	return hinted{fmt.Sprintf("%q is not available in this version", s), strings.Join(values, ", ")}
+	return fmt.Errorf("%q is none of %s", s, strings.Join(values, ", "))
 }
 
 func parseBool(s string) (bool, error) {

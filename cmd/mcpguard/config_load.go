@@ -131,8 +131,8 @@ func (l *loader) root() *mapping {
 }
 
 // hideSecrets marks the lines whose values could be secrets: an upstream's,
-// but for the keys that hold none, and those of an unknown key, which may be a
-// misspelt one.
+// but for the keys that hold none, those of tokens, and those of an unknown
+// key, which may be a misspelt one.
 func (l *loader) hideSecrets(root *yaml.Node) {
 	known := topKeys()
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -144,6 +144,8 @@ func (l *loader) hideSecrets(root *yaml.Node) {
 		switch {
 		case key == "upstreams":
 			hideUpstreams(l.file, value, end)
+		case key == "identity":
+			hideIdentity(l.file, value, end)
 		case !slices.Contains(known, key):
 			l.file.hide(value, end)
 		}
@@ -238,7 +240,8 @@ func (l *loader) mistake(at origin, message, hint string) {
 	l.elsewhere = append(l.elsewhere, toolpolicy.Mistake{File: at.name, Message: message, Hint: hint})
 }
 
-// all is every mistake: the file's in the order of lines, then the others.
+// all is every mistake: the file's in the order of lines, then the others. One
+// that quotes a value does not quote a credential.
 func (l *loader) all() toolpolicy.Mistakes {
 	var found toolpolicy.Mistakes
 	if l.file != nil {
@@ -247,7 +250,12 @@ func (l *loader) all() toolpolicy.Mistakes {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 		})
 	}
-	return append(found, l.elsewhere...)
+	found = append(found, l.elsewhere...)
+	for i := range found {
+		found[i].Message = credential.ReplaceAllString(found[i].Message, notShown)
+		found[i].Hint = credential.ReplaceAllString(found[i].Hint, notShown)
+	}
+	return found
 }
 
 // unknownVariables refuses what looks like a misspelt variable of ours. Others

@@ -131,6 +131,40 @@ func TestMistakesBesideSecrets(t *testing.T) {
 	}
 }
 
+// A credential in a place that is not made for one is not quoted, neither with
+// the line nor with what is said about it.
+func TestMistakesDoNotQuoteCredentials(t *testing.T) {
+	identity := func(s string) string { return smallest + "identity: " + s + "\n" }
+	for name, text := range map[string]string{
+		"a token for its digest":   identity(`{tokens: [{name: a, owner: b, sha256: "mcpg_hunter", expires: 2027-01-31}]}`),
+		"a digest cut short":       identity("{tokens: [{name: a, owner: b, sha256: hunter, expires: 2027-01-31}]}"),
+		"a token's own key":        identity(`{tokens: [{name: a, owner: b, token: "mcpg_hunter", expires: 2027-01-31}]}`),
+		"a token for an entry":     identity("{tokens: [mcpg_hunter]}"),
+		"a token below a name":     identity("{tokens: {a: mcpg_hunter}}"),
+		"a token for a name":       identity("{tokens: [{mcpg_hunter: a}]}"),
+		"tokens over lines":        identity("\n  tokens:\n    - name: a\n      sha256: >-\n        mcpg_\n        hunter"),
+		"a token for tokens":       identity("{tokens: hunter}"),
+		"a misspelt key":           identity("{tokns: hunter}"),
+		"a token for an identity":  identity("hunter"),
+		"a token for a listener":   smallest + "listen: localhost:mcpg_hunter\n",
+		"a token for a policy":     "policy: mcpg_hunter\nupstreams: {crm: {url: http://h/}}\n",
+		"a token in a key":         smallest + "mcpg_hunter: x\n",
+		"a URL for upstreams":      "policy: policy.yaml\nupstreams: \"http://user:hunter2@host/\"\n",
+		"a text for upstreams":     "policy: policy.yaml\nupstreams: hunter\n",
+		"a list for upstreams":     "policy: policy.yaml\nupstreams:\n  - hunter\n",
+		"a URL for an upstream":    "policy: policy.yaml\nupstreams: {\"http://user:hunter2@host/\": {command: x}}\n",
+		"a URL for another policy": "policy: http://user:hunter2@host/\nupstreams: {crm: {url: http://h/}}\n",
+		"a password with a slash":  smallest + "listen: \"http://user:hun/ter@hunter2@host/\"\n",
+	} {
+		_, err := loadText(t, text, overrides{})
+		var printed bytes.Buffer
+		report(&printed, err)
+		if !strings.Contains(printed.String(), " | [not shown]\n") || strings.Contains(printed.String(), "hunter") {
+			t.Errorf("%s:\n%s", name, printed.String())
+		}
+	}
+}
+
 func TestReferences(t *testing.T) {
 	dir := folder(t, map[string]string{"one": "from a file\n", "two": "two\nlines\r\n", "empty": "\n", "binary": "a\x00b"})
 	env := testEnvironment("A=value", "EMPTY=", "NESTED=${A}", "A2=first", "A2=second")

@@ -36,6 +36,10 @@ func (l *loader) upstreams() {
 // hideUpstreams marks the source lines that can hold a secret: all of an
 // upstream but the keys that cannot. A misspelt key may hide a token, too.
 func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
+	if n.Kind != yaml.MappingNode {
+		f.hide(n, end)
+		return
+	}
 	harmless := []string{"command", "cwd", "type", "limits"}
 	for i := 1; i < len(n.Content); i += 2 {
 		up := n.Content[i]

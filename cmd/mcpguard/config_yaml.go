@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"mcpguard/identity"
 	"mcpguard/toolpolicy"
 )
 
@@ -61,7 +63,7 @@ func parseYAML(name string, text []byte) *yamlFile {
 func (f *yamlFile) mistake(line, col int, message, hint string) {
 	m := toolpolicy.Mistake{File: f.name, Line: line, Col: col, Message: message, Hint: hint}
 	if line > 0 {
-		m.Source = f.source(line, col)
+		m.Source = f.source(line)
 	}
 	f.mistakes = append(f.mistakes, m)
 }
@@ -73,17 +75,26 @@ func (f *yamlFile) wrong(n *yaml.Node, message, hint string) {
 	f.mistake(n.Line, n.Column, message, hint)
 }
 
-// source is the line of a mistake as it may be shown: where the line can hold
-// a secret, only the place is.
-func (f *yamlFile) source(line, col int) string {
-	if f.lines == nil || f.hidden[line] {
-		return strings.Repeat(" ", max(col-1, 0)) + "[not shown]"
-	}
-	if line > len(f.lines) {
+// source is the line of a mistake as it may be shown: nothing of one that can
+// hold a secret.
+func (f *yamlFile) source(line int) string {
+	switch {
+	case f.lines == nil || f.hidden[line]:
+		return notShown
+	case line > len(f.lines):
 		return ""
+	case credential.MatchString(f.lines[line-1]):
+		return notShown
 	}
 	return strings.TrimSuffix(f.lines[line-1], "\r")
 }
+
+// notShown stands in the place of what could be a secret.
+const notShown = "[not shown]"
+
+// credential finds what is a secret wherever it was pasted: tokens of ours, and
+// the user of a URL, with everything between.
+var credential = regexp.MustCompile(identity.TokenPrefix + `[\w-]*|://\S*@`)
 
 // hide marks the lines of n and of everything below it, which end before the
 // line end at the latest. It must come before the mistakes that it is about.

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"mcpguard/audit"
+	"mcpguard/store"
 	"mcpguard/toolpolicy"
 )
 
@@ -45,6 +48,12 @@ func usageError(err error) error { return fail(exitUsage, err, hintOf(err)) }
 // problemsFound ends a check that has reported its findings itself.
 func problemsFound() error { return fail(exitProblems, nil, "") }
 
+// notAsWritten reports whether the record is not what was written, wherever
+// that came out.
+func notAsWritten(err error) bool {
+	return errors.Is(err, audit.ErrIntegrity) || errors.Is(err, store.ErrCorrupt)
+}
+
 // exitCode is the one place where an error becomes an exit code.
 func exitCode(err error) int {
 	var f *failure
@@ -52,6 +61,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case notAsWritten(err):
+		return exitIntegrity
 	case errors.As(err, &f):
 		return f.code
 	case errors.As(err, &mistakes): // of a file that a command needs
@@ -69,7 +80,7 @@ func report(w io.Writer, err error) {
 	case err == nil || f != nil && f.err == nil:
 		return
 	case errors.As(err, &mistakes):
-		fmt.Fprint(w, printable(mistakes.Render()))
+		fmt.Fprint(w, printable(render(mistakes)))
 		return
 	}
 	fmt.Fprintf(w, "mcpguard: %s\n", printable(err.Error()))
@@ -77,7 +88,27 @@ func report(w io.Writer, err error) {
 	if f != nil && f.try != "" {
 		try = f.try
 	}
+	if try == "" && notAsWritten(err) {
+		try = "restore a backup of the store and its keys"
+	}
 	if try != "" {
 		fmt.Fprintf(w, "try: %s\n", printable(try))
 	}
+}
+
+// render shows mistakes with their source lines. Where the line is not shown,
+// no caret points into it.
+func render(mistakes toolpolicy.Mistakes) string {
+	var b strings.Builder
+	for _, m := range mistakes {
+		if m.Source != notShown {
+			b.WriteString(toolpolicy.Mistakes{m}.Render())
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n%5d | %s\n", m, m.Line, notShown)
+		if m.Hint != "" {
+			fmt.Fprintf(&b, "  try: %s\n", m.Hint)
+		}
+	}
+	return b.String()
 }

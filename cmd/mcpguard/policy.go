@@ -35,6 +35,9 @@ Exit code 3: there are mistakes.`,
 		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy check policies/ -o json",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
+				if path, err := configPath(env.config, env); path == "" && err == nil {
+					return usageError(hinted{"check a policy: neither it nor a configuration is named, and there is no " + defaultConfig, "mcpguard policy check policy.yaml"})
+				}
 				c, err := LoadConfig(env.config, overrides{}, env)
 				if err != nil {
 					return usageError(err)
@@ -131,6 +134,14 @@ func writeItems[T any](env *environment, items []T) error {
 		}
 	}
 	return nil
+}
+
+// writeItem writes one item as a JSON document, indented or on one line.
+func writeItem[T any](env *environment, item T) error {
+	if env.output == outputJSON {
+		return writeJSON(env.stdout, item)
+	}
+	return writeItems(env, []T{item})
 }
 
 // count is "1 mistake", "2 mistakes".

@@ -15,13 +15,20 @@ import (
 func run(ctx context.Context, env *environment, args []string) int {
 	root := newRootCommand(env)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !env.started { // cobra's own: unknown flags, commands, arguments
-		err = fail(exitUsage, err, cmp.Or(hintOf(err), "mcpguard --help"))
+		if takesNone(cmd) && cmd.Flags().NArg() > 0 {
+			err = fmt.Errorf("%s takes no arguments", cmd.CommandPath())
+		}
+		err = fail(exitUsage, err, cmp.Or(hintOf(err), cmd.CommandPath()+" --help"))
 	}
 	report(env.stderr, err)
 	return exitCode(err)
 }
+
+// takesNone reports whether a command's usage names neither an argument nor a
+// command below it.
+func takesNone(cmd *cobra.Command) bool { return !cmd.HasSubCommands() && cmd.Use == cmd.Name() }
 
 func newRootCommand(env *environment) *cobra.Command {
 	root := &cobra.Command{

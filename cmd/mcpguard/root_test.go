@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcpguard/audit"
+	"mcpguard/store"
 	"mcpguard/toolpolicy"
 )
 
@@ -50,6 +52,8 @@ func TestExitCodes(t *testing.T) {
 		"mistakes of a file":  {fmt.Errorf("serve: %w", toolpolicy.Mistakes{{File: "a"}}), 2},
 		"problems":            {problemsFound(), 3},
 		"integrity":           {fail(exitIntegrity, errors.New("x"), ""), 4},
+		"a broken chain":      {fmt.Errorf("serve: %w", audit.ErrIntegrity), 4},
+		"a damaged store":     {usageError(fmt.Errorf("serve: %w", store.ErrCorrupt)), 4},
 		"denied":              {fail(exitDenied, errors.New("x"), ""), 5},
 		"pending":             {fail(exitPending, errors.New("x"), ""), 6},
 		"unreachable":         {fail(exitUnreachable, errors.New("x"), ""), 7},
@@ -75,6 +79,10 @@ func TestReport(t *testing.T) {
 		"what a terminal may obey": {errors.New("\x1b[2J"), "mcpguard: \\u{1b}[2J\n"},
 		"mistakes": {usageError(toolpolicy.Mistakes{{File: "p.yaml", Line: 2, Col: 3, Message: "no", Hint: "yes", Source: "a b"}}),
 			"p.yaml:2:3: no\n    2 | a b\n      |   ^\n  try: yes\n"},
+		"a line that is not shown": {usageError(toolpolicy.Mistakes{{File: "p.yaml", Line: 2, Col: 3, Message: "no", Hint: "yes", Source: notShown}}),
+			"p.yaml:2:3: no\n    2 | [not shown]\n  try: yes\n"},
+		"a damaged store":               {fmt.Errorf("serve: %w", store.ErrCorrupt), "mcpguard: serve: the store is damaged\ntry: restore a backup of the store and its keys\n"},
+		"a broken chain, exit code set": {fail(exitIntegrity, audit.ErrIntegrity, ""), "mcpguard: the chain of records is broken\ntry: restore a backup of the store and its keys\n"},
 	} {
 		var b bytes.Buffer
 		if report(&b, c.err); b.String() != c.want {

@@ -49,18 +49,20 @@ func TestServeStopsWhileACallRuns(t *testing.T) {
 	}))
 	t.Cleanup(up.Close)
 	dir := t.TempDir()
-	policy := filepath.Join(dir, "policy.yaml")
-	if err := os.WriteFile(policy, []byte("version: 1\nroles: {everyone: {allow: [\"*/*\"]}}\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"policy.yaml": "version: 1\nroles: {everyone: {allow: [\"*/*\"]}}\n",
+		"mcpguard.yaml": "listen: 127.0.0.1:0\npolicy: policy.yaml\nstore: sqlite://record.db\nkeys: keys/\n" +
+			"upstreams: {echo: {url: " + up.URL + "/mcp}}\nidentity: {local: {trust_loopback: true}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	env := osEnvironment()
 	at := make(chan string, 1)
 	env.stderr = announced{io.Discard, at}
 	url := "sqlite://" + filepath.Join(dir, "record.db")
-	cfg, err := LoadConfig("", overrides{upstream: up.URL + "/mcp", settings: map[string]string{
-		"listen": "127.0.0.1:0", "policy": policy, "store": url, "keys": filepath.Join(dir, "keys"),
-		"identity.local.trust_loopback": "true",
-	}}, env)
+	cfg, err := LoadConfig(filepath.Join(dir, "mcpguard.yaml"), overrides{}, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +71,10 @@ func TestServeStopsWhileACallRuns(t *testing.T) {
 	go func() { ended <- serve(ctx, cfg, env, 10*time.Millisecond) }()
 	base := <-at
 
-	send := func(session, body string) (*http.Response, string) {
+	send := func(session, body string) (handle, text string) {
 		req, err := http.NewRequest(http.MethodPost, base, strings.NewReader(body))
 		if err != nil {
-			t.Error(err)
-			return nil, ""
+			return "", err.Error()
 		}
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Mcp-Session-Id", session)
@@ -82,22 +83,22 @@ func TestServeStopsWhileACallRuns(t *testing.T) {
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
-			return nil, err.Error()
+			return "", err.Error()
 		}
 		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
+		said, err := io.ReadAll(res.Body)
 		if err != nil {
-			return res, err.Error()
+			return "", err.Error()
 		}
-		return res, string(text)
+		return res.Header.Get("Mcp-Session-Id"), string(said)
 	}
-	hello, text := send("", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`)
-	if hello == nil || hello.StatusCode != http.StatusOK {
+	handle, text := send("", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`)
+	if handle == "" {
 		t.Fatalf("initialize: %s", text)
 	}
 	answer := make(chan string, 1)
 	go func() {
-		_, text := send(hello.Header.Get("Mcp-Session-Id"), `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"marker":"m"}}}`)
+		_, text := send(handle, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"marker":"m"}}}`)
 		answer <- text
 	}()
 	<-called

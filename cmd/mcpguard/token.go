@@ -61,12 +61,16 @@ shown once: the entry holds its digest only. Nothing is written anywhere.`,
 	return cmd
 }
 
-// check validates what was given, and makes a duration a moment.
+// check validates what was given, takes the spaces off groups, and makes a
+// duration a moment.
 func (e *tokenEntry) check(now time.Time) error {
 	for _, flag := range []struct{ name, value string }{{"name", e.Name}, {"owner", e.Owner}, {"expires", e.Expires}} {
 		if strings.TrimSpace(flag.value) == "" {
 			return hinted{"make a token: --" + flag.name + " is missing", "mcpguard token new --help"}
 		}
+	}
+	for i, group := range e.Groups {
+		e.Groups[i] = strings.TrimSpace(group)
 	}
 	for _, text := range append([]string{e.Name, e.Owner}, e.Groups...) {
 		if strings.TrimSpace(text) == "" {
@@ -91,7 +95,7 @@ func (e *tokenEntry) check(now time.Time) error {
 
 func (e *tokenEntry) print(env *environment, token identity.Secret) error {
 	if env.output != outputTable {
-		return writeJSON(env.stdout, struct {
+		return writeItem(env, struct {
 			Token string     `json:"token"`
 			Entry tokenEntry `json:"entry"`
 		}{token.Reveal(), *e})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,6 +40,11 @@ func TestTokenEntry(t *testing.T) {
 		}
 	}
 	e := good
+	e.Groups = []string{" ci", "eng "}
+	if err := e.check(now); err != nil || !slices.Equal(e.Groups, []string{"ci", "eng"}) {
+		t.Errorf("groups with spaces around them are %q, %v", e.Groups, err)
+	}
+	e = good
 	e.Expires = "90d"
 	if err := e.check(now); err != nil || e.Expires != "2027-02-21T12:00:00Z" {
 		t.Errorf("90d from now is %s, %v", e.Expires, err)

@@ -27,7 +27,7 @@ func newVersionCommand(env *environment) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			v := buildVersion(debug.ReadBuildInfo())
 			if env.output != outputTable {
-				return writeJSON(env.stdout, v)
+				return writeItem(env, v)
 			}
 			line := "mcpguard " + v.Version
 			if v.Revision != "" {

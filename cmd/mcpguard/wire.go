@@ -66,6 +66,7 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 	if g.store, err = store.Open(ctx, cfg.Store); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
+	g.store.Notice(func(err error) { log.Error("copy the write-ahead log", "err", err) })
 	if g.record, err = audit.Open(ctx, recordConfig(cfg, g.store, keys, env, log)); err != nil {
 		return nil, fmt.Errorf("open the record: %w", err)
 	}
