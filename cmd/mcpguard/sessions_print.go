@@ -147,7 +147,7 @@ func ruling(m *moment) string {
 
 func outcomeLine(m *moment, end *audit.Record) string {
 	if m.End == nil {
-		return "unknown: forwarded, and never heard of again"
+		return "unknown: forwarded; still under way, or lost with the process"
 	}
 	return fmt.Sprintf("%s in %s", strings.ReplaceAll(end.Outcome.String(), "_", " "), m.Took().Round(10*time.Microsecond))
 }

@@ -26,7 +26,12 @@ func newSessionsShowCommand(env *environment) *cobra.Command {
 made it, the arguments and the result as policy keeps them, how the call ended
 and how long it took, and what was redacted. The server may be running.`,
 		Example: "  mcpguard sessions show latest\n  mcpguard sessions show 019a8f2e --full\n  mcpguard sessions show latest -o jsonl",
-		Args:    cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return hinted{"name one session, or latest", "mcpguard sessions show latest"}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withReader(cmd.Context(), env, url, func(r *store.Reader) error {
 				session, err := findSession(cmd.Context(), r, args[0])
@@ -246,7 +251,7 @@ func (m *moment) ending() *audit.Record {
 			return &audit.Record{} // OutcomeUnknown
 		}
 		return m.End
-	case audit.Refusal, audit.List, audit.Outcome:
+	case audit.Refusal, audit.Outcome:
 		return &m.Record
 	}
 	return nil

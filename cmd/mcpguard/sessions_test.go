@@ -133,7 +133,7 @@ func TestSessionsShowTellsWhatHappened(t *testing.T) {
                   rule    everyone/deny/1 at policy.yaml:6: Deletions go through\nchange management.
 12:00:00.300  allow    crm/search_notes
                   rule    support/allow/2 at policy.yaml:13
-                  unknown: forwarded, and never heard of again
+                  unknown: forwarded; still under way, or lost with the process
 12:00:00.400  session end deleted by the client
 `
 	if out != want {
@@ -275,7 +275,7 @@ func TestSessionsTellsWhatIsWrong(t *testing.T) {
 		"a time":       {[]string{"ls", "--since", "yesterday"}, url, exitUsage, `--since "yesterday" is no time`},
 		"a decision":   {[]string{"ls", "--decision", "maybe"}, url, exitUsage, `there is no decision "maybe"`},
 		"a limit":      {[]string{"ls", "--limit", "-1"}, url, exitUsage, "--limit -1 is negative"},
-		"no session":   {[]string{"show"}, url, exitUsage, "accepts 1 arg"},
+		"no session":   {[]string{"show"}, url, exitUsage, "name one session"},
 		"no store":     {[]string{"ls"}, url + ".missing", exitFailure, "no such file"},
 		"another kind": {[]string{"ls"}, "postgres://host/db", exitFailure, "PostgreSQL is not available in this version"},
 	} {
