@@ -3,7 +3,6 @@ package mcpproxy
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -125,13 +124,9 @@ func (x *exchange) redact() *redact.Redactor {
 }
 
 // redactAll is the redactor of what is said beside answers: the union of all that
-// applies to the caller at this upstream, and to the call.
+// applies to the caller at this upstream, whatever the call.
 func (x *exchange) redactAll() *redact.Redactor {
-	names := x.snap.Redactions(x.caller, x.ses.up.Name, "")
-	if len(x.decision.Redact) > 0 {
-		names = slices.Concat(names, x.decision.Redact)
-	}
-	return x.snap.Redactor(names)
+	return x.snap.Redactor(x.snap.Redactions(x.caller, x.ses.up.Name, ""))
 }
 
 // refresh takes the policy in force, for a stream that answers no call: it may

@@ -171,6 +171,8 @@ func (p *Policy) RedactionsFor(c toolcall.Caller, upstream, tool string) []strin
 	set := p.roles.of(&c)
 	out := choice{whole: p.redactionsOf(set, toolcall.Tool, upstream, tool)}
 	if tool == "" {
+		// A list or a log line need not have what a result must have.
+		out.masks, out.whole = out.whole, bits{}
 		for i := range p.outside {
 			if o := &p.outside[i]; set.has(o.role) && o.upstream.match(upstream) {
 				out.masks = out.masks.union(o.redact)
