@@ -98,11 +98,11 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 	}
 }
 
-// The collector runs when the heap has grown fivefold, not twofold: what a relay
+// The collector runs when the heap has grown threefold, not twofold: what a relay
 // allocates dies young, and collecting it costs more than the room it takes. Near
 // softMemory it runs as often as it must.
 const (
-	heapGrowth = 400
+	heapGrowth = 200
 	softMemory = 256 << 20
 )
 
