@@ -79,7 +79,7 @@ type Durability uint8
 const (
 	Strict     Durability = iota // the intent before the call, the outcome before the answer
 	Overlapped                   // both before the answer; the intent is committed while the upstream works
-	Relaxed                      // the intent before the answer; the outcome is not waited for
+	Relaxed                      // the intent before the call; the outcome is not waited for
 )
 
 func (d Durability) String() string { return [...]string{"strict", "overlapped", "relaxed"}[d] }
