@@ -65,9 +65,6 @@ func TestLocalTokenOfManyStarts(t *testing.T) {
 }
 
 func TestLocalTokenRefusesWhatOthersCanTouch(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("SKIP: files have no mode here")
-	}
 	token := NewToken().Reveal() + "\n"
 	write := func(text string, mode os.FileMode) func(*testing.T, string) {
 		return func(t *testing.T, path string) {

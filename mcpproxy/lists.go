@@ -139,10 +139,7 @@ func private(result toolcall.JSON) (toolcall.JSON, error) {
 		}
 	}
 	ttl, ok := result.Member("ttlMs").Number()
-	limit, err := toolcall.ParseNumber(strconv.Itoa(maxListTTL))
-	if err != nil {
-		return toolcall.JSON{}, err
-	}
+	limit, _ := toolcall.Integer(maxListTTL).Number()
 	if !ok || !ttl.Comparable() || ttl.Compare(limit) > 0 {
 		if text, err = sjson.Set(text, "ttlMs", maxListTTL); err != nil {
 			return toolcall.JSON{}, err
