@@ -2,6 +2,7 @@ package mcpproxy_test
 
 import (
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -34,6 +35,9 @@ func TestUpstreamThatIgnoresItsRefusal(t *testing.T) {
 // the server's pipes in hand, ends all the same.
 func TestServerThatLeavesAProcessBehind(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
+		if os.Getenv("MCPGUARD_TEST_REQUIRE") == "all" {
+			t.Fatalf("setsid is missing, and MCPGUARD_TEST_REQUIRE=all: %v", err)
+		}
 		t.Skipf("SKIP: setsid is missing: %v", err)
 	}
 	up := stdioUpstream(t, "crm", "standard")

@@ -68,7 +68,7 @@ func smallDisk(t *testing.T, bytes int) (dir string, free func(*testing.T)) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, sizeOption(bytes)); err != nil {
-		if os.Getenv("MCPGUARD_TEST_REQUIRE") == "all" && os.Getuid() == 0 {
+		if os.Getenv("MCPGUARD_TEST_REQUIRE") == "all" {
 			t.Fatalf("mount a small disk: %v", err)
 		}
 		t.Skipf("SKIP: a small disk cannot be mounted here: %v", err)
