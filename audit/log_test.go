@@ -87,6 +87,7 @@ func TestWaitReturnsOnlyWhenTheRecordIsKept(t *testing.T) {
 func busy(log *audit.Log, m *storetest.Memory) (gate *audit.Commit, release func()) {
 	release = m.Block()
 	gate = log.Put(event("gate"))
+	time.Sleep(time.Second) // of the bubble: nobody waits for the gate, so it is taken after a moment
 	synctest.Wait()
 	return gate, release
 }
