@@ -89,7 +89,7 @@ func (x *exchange) rule(ctx context.Context, call *toolcall.Call, params toolcal
 		return nil, fmt.Errorf("make a call id: %w", err)
 	}
 	call.ID = id
-	d := x.snap.Evaluate(call)
+	d := x.snap.Judge(call)
 	rec := x.record(kind)
 	x.describe(&rec, call, d, params)
 	if d.Effect == toolcall.Allow {

@@ -38,7 +38,7 @@ func (x *exchange) describe(rec *audit.Record, call *toolcall.Call, d toolcall.D
 	}
 	rec.Effect, rec.Rule, rec.File, rec.Line, rec.Shadow = d.Effect, d.Rule, d.File, d.Line, d.Shadow
 	rec.Reason = redact.Public(d.Reason)
-	rec.Verdicts = string(x.snap.AppendVerdicts(nil, call))
+	rec.Verdicts = d.Verdicts
 	rec.ArgsSize = call.Args.Len()
 	if x.p.cfg.Keep.Args == KeepNone {
 		return

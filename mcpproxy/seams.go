@@ -25,10 +25,10 @@ type Judge interface {
 // Snapshot is one policy. A call keeps the one it was judged by to its answer.
 // All methods are pure and safe for concurrent use.
 type Snapshot interface {
-	// Evaluate decides about a call.
+	// Evaluate decides about a call, for those who need the answer only.
 	Evaluate(*toolcall.Call) toolcall.Decision
-	// AppendVerdicts appends the verdict of every condition that was considered.
-	AppendVerdicts([]byte, *toolcall.Call) []byte
+	// Judge decides like Evaluate, and tells what every matcher came to.
+	Judge(*toolcall.Call) toolcall.Decision
 	// Visible reports whether some arguments could be allowed or approved.
 	Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name string) bool
 	// VisibilityKey is equal for callers who see the same lists.

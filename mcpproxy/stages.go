@@ -140,7 +140,7 @@ func (x *exchange) checkParamHeaders() error {
 
 // decide asks policy.
 func decide(_ context.Context, _ *Proxy, x *exchange) error {
-	d := x.snap.Evaluate(x.call)
+	d := x.snap.Judge(x.call)
 	x.decision = d
 	switch d.Effect {
 	case toolcall.Allow, toolcall.Approve:

@@ -34,6 +34,8 @@ type Decision struct {
 	Reads  bool     // every deciding allow rule is marked "reads: true"
 	Policy string   // digest of the policy that decided
 	Shadow []string // ids of observed rules that would have decided otherwise
+
+	Verdicts string // what each matcher came to, as the policy writes it down; "" where nobody asked
 }
 
 // Ask is a question that a person must answer before a call runs.

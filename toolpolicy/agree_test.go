@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -66,9 +67,12 @@ func checkDecision(t *testing.T, p *toolpolicy.Policy, c *toolcall.Call, d toolc
 	if d.Policy != p.Digest() || (d.Rule == "") != (d.Line == 0) || d.Reason == "" && d.Effect == toolcall.Deny {
 		t.Fatalf("an incomplete decision: %+v", d)
 	}
-	verdicts := string(p.AppendVerdicts(nil, c))
-	if d.Rule != "" && verdicts == "" {
+	judged := p.Judge(c)
+	if d.Rule != "" && judged.Verdicts == "" {
 		t.Fatalf("decided by %s with no verdict", d.Rule)
+	}
+	if judged.Verdicts = ""; !reflect.DeepEqual(d, judged) {
+		t.Fatalf("Evaluate says %+v, Judge %+v", d, judged)
 	}
 }
 

@@ -113,23 +113,27 @@ func element(list toolcall.JSON, index int) toolcall.JSON {
 // verdict is whether the rule matches. Conditions are all asked for together;
 // of an unknown one the stricter answer is taken later, by the verb.
 func (r *rule) verdict(v *view) toolcall.Verdict {
-	return r.verdictFor(v, r.selector.judge(v))
+	return r.verdictFor(v, r.selector.judge(v), nil)
 }
 
-// verdictFor is the verdict of a rule whose selector was judged already.
-func (r *rule) verdictFor(v *view, out toolcall.Verdict) toolcall.Verdict {
+// verdictFor is the verdict of a rule whose selector was judged already. With n it
+// notes what every condition came to; without, it stops at the first that fails.
+func (r *rule) verdictFor(v *view, out toolcall.Verdict, n *notes) toolcall.Verdict {
 	for i := range r.args {
-		if out == toolcall.VerdictFalse {
+		if out == toolcall.VerdictFalse && n == nil {
 			return out
 		}
 		a := &r.args[i]
 		found := v.find(a.path)
 		for j := range a.tests {
-			out = and(out, a.tests[j].outcome(found).verdict())
+			o := a.tests[j].outcome(found)
+			out = and(out, o.verdict())
+			n.letter(o.letter())
 		}
 	}
-	if out == toolcall.VerdictTrue && r.refusesExtras(v) {
-		return toolcall.VerdictUnknown
+	if (n != nil || out == toolcall.VerdictTrue) && r.refusesExtras(v) {
+		n.letter('+')
+		return and(out, toolcall.VerdictUnknown)
 	}
 	return out
 }
@@ -154,7 +158,9 @@ func (r *rule) refusesExtras(v *view) bool {
 // answers that it could lead to: an unknown deny denies, an unknown approve
 // asks where the call would otherwise be allowed, an unknown allow allows
 // nothing.
-func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision {
+func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision { return p.evaluate(c, nil) }
+
+func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 	if p == nil {
 		return toolcall.Decision{Reason: "there is no policy, so everything is denied"}
 	}
@@ -172,7 +178,8 @@ func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision {
 		if selected == toolcall.VerdictFalse {
 			continue
 		}
-		verdict := r.verdictFor(&v, selected)
+		n.rule(i, selected)
+		verdict := r.verdictFor(&v, selected, n)
 		if r.observe {
 			observed = observed || verdict != toolcall.VerdictFalse
 			continue

@@ -160,7 +160,7 @@ func FuzzCompile(f *testing.F) {
 		if d := p.Evaluate(c); d.Effect != toolcall.Deny && d.Rule == "" {
 			t.Fatalf("%s by no rule", d.Effect)
 		}
-		p.AppendVerdicts(nil, c)
+		p.Judge(c)
 		tests, err := LoadTests("policy_test.yaml", []byte(text))
 		if (tests == nil) == (err == nil) {
 			t.Fatalf("tests %v with the error %v", tests != nil, err)

@@ -63,7 +63,7 @@ func TestNilPolicyHasNothing(t *testing.T) {
 	var p *toolpolicy.Policy
 	someone := toolcall.Caller{Subject: "sam", Issuer: "test"}
 	if p.Digest() != "" || p.Files() != nil || p.VisibilityKey(someone) != "" ||
-		p.RedactionsFor(someone, "a", "b") != nil || len(p.AppendVerdicts(nil, &toolcall.Call{})) != 0 {
+		p.RedactionsFor(someone, "a", "b") != nil || p.Judge(&toolcall.Call{}).Verdicts != "" {
 		t.Error("a nil policy claims to have something")
 	}
 	withholds(t, p.Redactor(nil))

@@ -85,7 +85,7 @@ func TestFilesAreCopies(t *testing.T) {
 	}
 }
 
-func TestAppendVerdicts(t *testing.T) {
+func TestJudgeTellsWhatEveryMatcherCameTo(t *testing.T) {
 	p := compile(t, `version: 1
 roles:
   other: {groups: [other], allow: [t/x]}
@@ -112,13 +112,13 @@ roles:
 		`{"tool":"t/x","args":{"n":3,"s":"EUR","n\u0000":true}}`: "2:UUT 3: 6:F",
 	} {
 		c := callIn(t, "r", call)
-		if got := string(p.AppendVerdicts([]byte("> "), c)); got != "> "+want {
+		if got := p.Judge(c).Verdicts; got != want {
 			t.Errorf("%s: got %q, want %q", call, got, want)
 		}
 	}
 	c := callIn(t, "r", `{"tool":"t/x","args":{"n":3,"s":"EUR"}}`)
 	c.Def = declaring(t, "x", parse(t, `{"n":1}`))
-	if got := string(p.AppendVerdicts(nil, c)); got != "2:TTT+ 3: 6:F" {
+	if got := p.Judge(c).Verdicts; got != "2:TTT+ 3: 6:F" {
 		t.Errorf("an undeclared argument: %q", got)
 	}
 }

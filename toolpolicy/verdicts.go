@@ -2,49 +2,53 @@ package toolpolicy
 
 import (
 	"strconv"
+	"strings"
 
 	"mcpguard/toolcall"
 )
 
-// AppendVerdicts appends what every rule about the call came to, so that the
-// decision can be followed from the record and the text of the policy alone:
-// rules separated by spaces, each its number in the policy (from 1, in the
-// order of the files), a colon, and a letter for each matcher in the order of
-// the text: T true, F false, A absent (false), U unknown. A "?" before the
-// letters says that the selector is unknown, a "+" behind them that undeclared
-// arguments make the rule unknown.
+// Judge is [Policy.Evaluate] with the verdicts: what every rule about the call
+// came to, so that the decision can be followed from the record and the text of
+// the policy alone. They are rules separated by spaces, each its number in the
+// policy (from 1, in the order of the files), a colon, and a letter for each
+// matcher in the order of the text: T true, F false, A absent (false), U unknown.
+// A "?" before the letters says that the selector is unknown, a "+" behind them
+// that undeclared arguments make the rule unknown.
 //
 //	3:TF 7:U 9:T+ 12:
-func (p *Policy) AppendVerdicts(dst []byte, c *toolcall.Call) []byte {
-	if p == nil {
-		return dst
+func (p *Policy) Judge(c *toolcall.Call) toolcall.Decision {
+	var n notes
+	d := p.evaluate(c, &n)
+	d.Verdicts = n.text.String()
+	return d
+}
+
+// notes are verdicts as they are written down. A nil *notes writes nothing.
+type notes struct{ text strings.Builder }
+
+// usualVerdicts is how many bytes the verdicts of most calls need.
+const usualVerdicts = 48
+
+// rule begins the verdicts of the i-th rule of the policy.
+func (n *notes) rule(i int, selected toolcall.Verdict) {
+	if n == nil {
+		return
 	}
-	v := view{call: c}
-	set := p.roles.of(&c.Caller)
-	about := p.index.about(c.Kind, c.Upstream, c.Name)
-	begin := len(dst)
-	for i, ok := about.next(); ok; i, ok = about.next() {
-		r := &p.rules[i]
-		selected := r.selector.judge(&v)
-		if !set.has(r.role) || selected == toolcall.VerdictFalse {
-			continue
-		}
-		if len(dst) > begin {
-			dst = append(dst, ' ')
-		}
-		dst = append(strconv.AppendInt(dst, int64(i)+1, 10), ':')
-		if selected == toolcall.VerdictUnknown {
-			dst = append(dst, '?')
-		}
-		for j := range r.args {
-			found := v.find(r.args[j].path)
-			for k := range r.args[j].tests {
-				dst = append(dst, r.args[j].tests[k].outcome(found).letter())
-			}
-		}
-		if r.refusesExtras(&v) {
-			dst = append(dst, '+')
-		}
+	if n.text.Len() == 0 {
+		n.text.Grow(usualVerdicts)
+	} else {
+		n.letter(' ')
 	}
-	return dst
+	var digits [20]byte
+	n.text.Write(strconv.AppendInt(digits[:0], int64(i)+1, 10))
+	n.letter(':')
+	if selected == toolcall.VerdictUnknown {
+		n.letter('?')
+	}
+}
+
+func (n *notes) letter(c byte) {
+	if n != nil {
+		n.text.WriteByte(c)
+	}
 }
