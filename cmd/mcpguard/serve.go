@@ -70,7 +70,9 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 
-	server := newServer(g.handler(), log)
+	trim := &trimmer{next: g.handler(), release: debug.FreeOSMemory}
+	defer trim.start()()
+	server := newServer(trim, log)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	g.announce(cfg, env, scheme+"://"+listener.Addr().String())
@@ -95,29 +97,6 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 			}
 			return nil
 		}
-	}
-}
-
-// The collector runs when the heap has grown threefold, not twofold: what a relay
-// allocates dies young, and collecting it costs more than the room it takes. Near
-// softMemory it runs as often as it must.
-const (
-	heapGrowth = 200
-	softMemory = 256 << 20
-)
-
-// tuneMemory sets the collector's pace, unless GOGC or GOMEMLIMIT do. The
-// returned function sets it back.
-func tuneMemory(env *environment) func() {
-	for _, name := range [...]string{"GOGC", "GOMEMLIMIT"} {
-		if _, set := env.lookup(name); set {
-			return func() {}
-		}
-	}
-	growth, limit := debug.SetGCPercent(heapGrowth), debug.SetMemoryLimit(softMemory)
-	return func() {
-		debug.SetGCPercent(growth)
-		debug.SetMemoryLimit(limit)
 	}
 }
 
