@@ -129,6 +129,30 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
+// A session that ends leaves its connection to the next.
+func TestEndingASessionKeepsTheConnection(t *testing.T) {
+	up := newRaw(t, func(conn net.Conn, m heard) {
+		answer := "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}" // of a notification, and of DELETE
+		if text := standard(m); text != "" {
+			answer = strings.Replace(httpAnswer(text), "\r\n", "\r\nMcp-Session-Id: upstream-session\r\n", 1)
+		}
+		_, _ = conn.Write([]byte(answer)) // a failure shows in the test's answers
+	})
+	r := newRig(t, setup{policy: losslessPolicy, upstreams: []mcpproxy.Upstream{{Name: "crm", URL: up.url}}})
+	for i := range 10 {
+		a := r.legacy("sam", "/mcp")
+		if got := a.call("1", "echo", say("hello")); got.reason() != "" {
+			t.Fatalf("call %d: %s", i, got)
+		}
+		if got := a.do(a.request(t.Context(), http.MethodDelete, "")); got.status != http.StatusNoContent {
+			t.Fatalf("end of session %d: %s", i, got)
+		}
+	}
+	if n := up.conns.Load(); n != 1 {
+		t.Errorf("10 sessions one after the other took %d connections", n)
+	}
+}
+
 // The answer's head may come in pieces, behind interim answers, and its body
 // chunked or to the end of the connection.
 func TestShapesOfAnswers(t *testing.T) {

@@ -47,8 +47,7 @@ func (l *httpLeg) send(ctx context.Context, m outbound) (*answer, error) {
 		return nil, l.unreachable(ctx, err)
 	}
 	if m.frame.kind != request {
-		defer res.Body.Close()
-		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
+		finish(res.Body)
 		switch {
 		case res.StatusCode == http.StatusNotFound && l.session != "":
 			return nil, errSessionOver
@@ -179,7 +178,14 @@ func (l *httpLeg) end(ctx context.Context) {
 		l.up.log.Info("end the upstream's session", "upstream", l.up.Name, "err", err)
 		return
 	}
-	res.Body.Close()
+	finish(res.Body)
+}
+
+// finish reads what little an answer says that nobody needs, so that its
+// connection can be used again.
+func finish(body io.ReadCloser) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, 64<<10)) // fails where the connection is of no use any more
+	_ = body.Close()
 }
 
 func (l *httpLeg) fault(what string, err error) error {
