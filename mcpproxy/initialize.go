@@ -33,7 +33,7 @@ func (rq *requestOf) initialize(f frame) {
 		return
 	}
 	x := rq.exchange(ses, f, "")
-	x.method = method{result: established}
+	x.method = p.methods.find(fromClient, request, f.method, inLegacy)
 	x.out.holding = true // the handle goes out with the first byte, and there is none yet
 	ctx, release := x.lifetime(rq.r.Context())
 	defer release()

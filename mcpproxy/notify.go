@@ -11,25 +11,17 @@ import (
 // overheard makes a server's notification fit for the client. ok is false when
 // the client may not hear it.
 func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, ok bool) {
-	unknown := false
-	switch f.method {
-	case "notifications/message", "notifications/progress", "notifications/cancelled",
-		"notifications/elicitation/complete", "notifications/subscriptions/acknowledged":
-	case "notifications/tools/list_changed":
-		x.ses.diverge()
-	case "notifications/prompts/list_changed", "notifications/resources/list_changed":
-	case "notifications/resources/updated":
-		if uri, _ := f.params.Member("uri").Str(); !x.snap.Visible(x.caller, toolcall.Resource, x.ses.up.Name, uri) {
-			return frame{}, false
-		}
-	default:
-		unknown = true
-		if _, err := x.rule(ctx, x.asked(f.method, f.params), f.params, audit.Event, x.ses.up.Name); err != nil {
+	m := p.methods.find(fromServer, notification, f.method, x.revision())
+	if m.sees == noPlace || m.sees == byName {
+		if _, err := x.asked(ctx, m, f.params, audit.Event); err != nil {
 			p.logRefusal(refusalOf(err))
 			return frame{}, false
 		}
 	}
-	clean, err := x.cleaned(f, unknown)
+	if m.hear != nil && !m.hear(x, f) {
+		return frame{}, false
+	}
+	clean, err := x.cleaned(f, m.sees == byName)
 	if err != nil {
 		p.log.Warn("a notification is withheld", "upstream", x.ses.up.Name, "err", err)
 		return frame{}, false
@@ -37,22 +29,31 @@ func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, o
 	return clean, true
 }
 
-// clientNotifications are the notifications that a client may send.
-var clientNotifications = map[string]bool{
-	"notifications/initialized": true, "notifications/cancelled": true, "notifications/progress": true,
-	"notifications/roots/list_changed": true,
+// toolsChanged: the catalogue that this session shares is not its own any more.
+func toolsChanged(x *exchange, _ frame) bool {
+	x.ses.diverge()
+	return true
 }
 
-// notify forwards a client's notification.
+// resourceUpdated tells of resources that the caller may see.
+func resourceUpdated(x *exchange, f frame) bool {
+	uri, _ := f.params.Member("uri").Str()
+	return x.snap.Visible(x.caller, toolcall.Resource, x.ses.up.Name, uri)
+}
+
+// notify serves a client's notification.
 func (p *Proxy) notify(ctx context.Context, x *exchange) {
 	ctx, release := x.lifetime(ctx)
 	defer release()
-	switch {
-	case clientNotifications[x.frame.method]:
-	case !foreign(x.frame.method):
-		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeMethodNotFound, Status: http.StatusBadRequest, Reason: "a request needs an id"})
-		return
-	default:
+	x.method = p.methods.find(fromClient, notification, x.frame.method, x.revision())
+	switch x.method.sees {
+	case noPlace:
+		reason := "this notification has no place here"
+		if p.methods[messageName{fromClient, request, x.frame.method}] != nil {
+			reason = "a request needs an id"
+		}
+		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeMethodNotFound, Status: http.StatusBadRequest, Reason: reason})
+	case byName:
 		call := x.outside(toolcall.Method, x.frame.method, x.frame.params)
 		if _, err := x.rule(ctx, call, x.frame.params, audit.Event, x.caller.Key()); err != nil {
 			r := p.upstreamRefusal(err)
@@ -63,15 +64,28 @@ func (p *Proxy) notify(ctx context.Context, x *exchange) {
 			p.answer(x, r)
 			return
 		}
+		p.relayNotice(ctx, x)
+	default:
+		x.method.serve(p, ctx, x)
 	}
+}
+
+// relayNotice forwards a notification.
+func (p *Proxy) relayNotice(ctx context.Context, x *exchange) {
 	if _, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params}); err != nil {
 		p.fail(ctx, x, err)
 		return
 	}
-	if x.frame.method == "notifications/cancelled" && x.ses.era == legacy {
-		if running := x.ses.running(x.frame.params.Member("requestId")); running != nil && running.cancel != nil {
-			running.cancel(errCancelled)
-		}
-	}
 	x.out.empty(http.StatusAccepted)
+}
+
+// cancelled forwards a cancellation, and ends the request that it names.
+func (p *Proxy) cancelled(ctx context.Context, x *exchange) {
+	p.relayNotice(ctx, x)
+	if x.ses.era != legacy || x.settled.Load() {
+		return
+	}
+	if running := x.ses.running(x.frame.params.Member("requestId")); running != nil && running.cancel != nil {
+		running.cancel(errCancelled)
+	}
 }

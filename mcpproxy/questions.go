@@ -16,14 +16,6 @@ type question struct {
 	shown time.Time
 }
 
-// asking names what a server may ask of the client, as policy's request
-// selectors do.
-var asking = map[string]string{
-	"sampling/createMessage": "sampling",
-	"elicitation/create":     "elicitation",
-	"roots/list":             "roots",
-}
-
 // maxAsked bounds the open questions of one session (law 14).
 const maxAsked = 64
 
@@ -40,12 +32,13 @@ func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok
 		p.reject(x, f, codeRefused, "too many questions are open in this session")
 		return frame{}, false
 	}
-	if f.method == "ping" {
+	m := p.methods.find(fromServer, request, f.method, x.revision())
+	if m.sees == free {
 		return f, true
 	}
-	clean, err := x.cleaned(f, asking[f.method] == "")
+	clean, err := x.cleaned(f, m.sees == byName)
 	if err == nil {
-		q.call, err = x.rule(ctx, x.asked(f.method, f.params), f.params, audit.Intent, x.ses.up.Name)
+		q.call, err = x.asked(ctx, m, f.params, audit.Intent)
 	}
 	if err != nil {
 		x.ses.answer(f.id)
@@ -105,14 +98,29 @@ func (x *exchange) rule(ctx context.Context, call *toolcall.Call, params toolcal
 	return nil, &Refusal{Stage: "decide", Code: codeRefused, Rule: d.Rule, Reason: "no rule allows " + call.Kind.String() + " " + cut(call.Name, maxEcho)}
 }
 
-// asked is the call that a server's message makes: a request by its kind, and
-// anything that the protocol does not have by its method.
-func (x *exchange) asked(method string, params toolcall.JSON) *toolcall.Call {
-	call := x.outside(toolcall.Request, asking[method], params)
-	if call.Name == "" {
-		call.Kind, call.Name = toolcall.Method, method
+// misplacedBy refuses what the protocol has and not here, durably. No rule is
+// asked: none could allow it.
+func (x *exchange) misplacedBy(ctx context.Context, name string, params toolcall.JSON, by string) error {
+	call := x.outside(toolcall.Method, name, params)
+	rec := x.record(audit.Refusal)
+	x.describe(&rec, call, toolcall.Decision{Reason: "this message has no place here"}, params)
+	rec.Outcome = toolcall.OutcomeRefused
+	if err := x.p.putRefusal(ctx, rec, by); err != nil {
+		return err
 	}
-	return call
+	return &Refusal{Stage: "find", Code: codeMethodNotFound, Reason: cut(name, maxEcho) + " has no place here"}
+}
+
+// asked judges what a server asks of the client: by its kind, and what the
+// protocol does not have by its method. The verdict is durable.
+func (x *exchange) asked(ctx context.Context, m method, params toolcall.JSON, kind audit.Kind) (*toolcall.Call, error) {
+	switch m.sees {
+	case byAsk:
+		return x.rule(ctx, x.outside(toolcall.Request, m.ask, params), params, kind, x.ses.up.Name)
+	case byName:
+		return x.rule(ctx, x.outside(toolcall.Method, m.name, params), params, kind, x.ses.up.Name)
+	}
+	return nil, x.misplacedBy(ctx, m.name, params, x.ses.up.Name)
 }
 
 // outside is a call that does not go through the stages.
@@ -156,8 +164,12 @@ func (f frame) rebuilt(part, with toolcall.JSON) (frame, error) {
 	return f.edited(edits)
 }
 
-// reject answers a server's request in the client's place.
+// reject answers a server's request in the client's place. A modern server has no
+// requests, and nobody may answer it one (MCP 2026-07-28, Streamable HTTP).
 func (p *Proxy) reject(x *exchange, f frame, code int, reason string) {
+	if x.ses.era == modern {
+		return
+	}
 	ctx, cancel := context.WithTimeoutCause(p.ctx, 2*grace, errIdle) // the client may be gone
 	defer cancel()
 	answer, err := readFrame(errorReply(f.id, code, reason), x.ses.up.limits)
@@ -229,14 +241,14 @@ func (x *exchange) inputAsked(ctx context.Context, f frame) (frame, error) {
 	for m := f.parts.inputRequests.Members(); m.Next(); {
 		method, _ := m.Value().Member("method").Str()
 		params := m.Value().Member("params")
-		call := x.asked(method, params)
+		row := x.p.methods.find(asInput, request, method, x.revision())
 		// An event, for what the client answers comes with another request.
-		if _, err := x.rule(ctx, call, params, audit.Event, x.ses.up.Name); err != nil {
+		if _, err := x.asked(ctx, row, params, audit.Event); err != nil {
 			r := refusalOf(err)
 			if r.Failed {
 				return frame{}, r
 			}
-			return frame{}, x.afterwards("decide", "the upstream asked the client for "+cut(call.Name, maxEcho)+", which no rule allows", err)
+			return frame{}, x.afterwards("decide", "the upstream asked the client for "+cut(row.words(), maxEcho)+", which no rule allows", err)
 		}
 	}
 	state := f.parts.requestState

@@ -102,13 +102,18 @@ func (x *exchange) unknown() *Refusal {
 			r.Code = codeResourceNotFound
 		}
 	case toolcall.Method:
-		r.Code, r.Reason = codeMethodNotFound, "Method not found"
+		return x.noSuchMethod()
 	case toolcall.Prompt:
 		r.Reason = "Unknown prompt: " + cut(x.call.Name, maxEcho)
 	default:
 		r.Reason = "Unknown tool: " + cut(x.call.Name, maxEcho)
 	}
 	return r
+}
+
+// noSuchMethod is the answer about a method that does not exist for this caller.
+func (x *exchange) noSuchMethod() *Refusal {
+	return &Refusal{Stage: "find", Code: codeMethodNotFound, Reason: "Method not found", Hidden: x.call != nil}
 }
 
 // maxEcho bounds how much of a name is said back.
