@@ -31,6 +31,10 @@ type Config struct {
 	Record    Record
 	Limits    Limits
 
+	// Stdio: the only caller is the process that started this one. There is no
+	// listener.
+	Stdio bool
+
 	settings []setting // for config show, in the order of the reference
 }
 

@@ -32,7 +32,7 @@ const maxConfig = 1 << 20
 // nowhere is a mistake. The error is toolpolicy.Mistakes with everything that is
 // wrong, unless the file could not be read at all.
 func LoadConfig(path string, flags overrides, env *environment) (*Config, error) {
-	path, err := configPath(path, env)
+	path, err := configPath(path, flags.named, env)
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +58,11 @@ func LoadConfig(path string, flags overrides, env *environment) (*Config, error)
 	return l.config, nil
 }
 
-func configPath(path string, env *environment) (string, error) {
+func configPath(path string, named bool, env *environment) (string, error) {
 	if path == "" {
 		path, _ = env.lookup("MCPGUARD_CONFIG")
 	}
-	if path != "" {
+	if path != "" || named {
 		return path, nil
 	}
 	_, err := os.Stat(defaultConfig)

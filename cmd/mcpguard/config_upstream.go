@@ -12,6 +12,12 @@ import (
 
 // upstreams reads the upstreams block, or takes the one that the flags name.
 func (l *loader) upstreams() {
+	if u := l.flags.wrapped; u != nil {
+		l.given["upstreams"] = true
+		u.Limits = l.config.Limits
+		l.config.Upstreams = []Upstream{*u}
+		return
+	}
 	if l.flags.upstream != "" || l.flags.upstreamCmd != "" {
 		l.flagUpstream()
 		return

@@ -15,6 +15,8 @@ type overrides struct {
 	settings    map[string]string // by key of the file
 	upstream    string            // --upstream: the URL of the only upstream
 	upstreamCmd string            // --upstream-cmd: the command line of the only upstream
+	wrapped     *Upstream         // the only upstream, as wrap was told of it
+	named       bool              // a file is read only where it is named
 }
 
 // flagUpstreamName is the name of the upstream that --upstream or

@@ -35,7 +35,7 @@ Exit code 3: there are mistakes.`,
 		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy check policies/ -o json",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				if path, err := configPath(env.config, env); path == "" && err == nil {
+				if path, err := configPath(env.config, false, env); path == "" && err == nil {
 					return usageError(hinted{"check a policy: neither it nor a configuration is named, and there is no " + defaultConfig, "mcpguard policy check policy.yaml"})
 				}
 				c, err := LoadConfig(env.config, overrides{}, env)

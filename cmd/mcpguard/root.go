@@ -55,6 +55,9 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 a check found problems,
 	completeFlag(root, "output", outputTable, outputJSON, outputJSONL)
 	root.AddCommand(
 		newServeCommand(env),
+		newWrapCommand(env),
+		newBridgeCommand(env),
+		newConnectCommand(env),
 		newDemoCommand(env),
 		newPolicyCommand(env),
 		newSessionsCommand(env),

@@ -170,6 +170,12 @@ func keysAreThere(cfg *Config) error {
 
 // authenticator joins the identities of a configuration.
 func (g *guard) authenticator(cfg *Config, env *environment) (mcpproxy.Authenticator, error) {
+	if cfg.Stdio {
+		if cfg.Identity.Local == nil {
+			return nil, errors.New("read the local user: the configuration has none")
+		}
+		return identity.NewStdio(identity.Local{Username: identity.OSUser(), Groups: cfg.Identity.Local.Groups})
+	}
 	c := identity.Config{Tokens: cfg.Identity.Tokens, Now: env.now}
 	if l := cfg.Identity.Local; l != nil {
 		token, created, err := identity.LocalToken(l.TokenFile)
