@@ -194,3 +194,10 @@ func (p *peer) everything() string {
 	}
 	return b.String()
 }
+
+// everythingHeard are all messages so far, in their order.
+func (p *peer) everythingHeard() []heard {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]heard(nil), p.heard...)
+}

@@ -3,18 +3,27 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"testing"
 
+	"github.com/mark3labs/mcp-go/server"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the test binary be mcpguard, for the scripts.
+// TestMain lets the test binary be mcpguard, for the scripts, and an MCP server
+// over stdio, for mcpguard.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"mcpguard": func() { os.Exit(run(context.Background(), osEnvironment(), os.Args[1:])) },
+		"crm-server": func() {
+			if err := server.ServeStdio(newDemoCRM()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		},
 	})
 }
 
