@@ -10,6 +10,7 @@ NPM ?= npm
 CACHE := $(CURDIR)/.cache
 TOOLS := $(CACHE)/bin
 PEERS := $(CACHE)/peers
+AGENTS := $(CACHE)/agents
 
 GOLANGCI_LINT := v2.15.0
 GOVULNCHECK   := v1.9.0
@@ -23,7 +24,7 @@ BENCH    ?=
 RACE ?= ./toolcall/... ./toolpolicy/... ./redact/... ./audit/... ./identity/... ./keyring/... ./mcpproxy/... ./store/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test peers conformance interop bench lint fuzz race clean
+.PHONY: help build run test peers agents conformance interop bench lint fuzz race clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +41,7 @@ test: peers ## the whole suite; installs its peers first where it can
 conformance: peers ## the official MCP suite, direct and through mcpguard
 	$(GO) test ./cmd/mcpguard -run '^TestConformance' -count=1 -v
 
-interop: peers ## real servers and clients, byte for byte, direct and through mcpguard
+interop: peers agents ## real servers, clients and agents, direct and through mcpguard
 	$(GO) test ./cmd/mcpguard -run '^TestInterop' -count=1 -v
 
 bench: build ## speed beside no proxy and beside a proxy that does nothing (BENCH=-quick for a short run)
@@ -73,6 +74,18 @@ $(TOOLS)/.everything-$(GO_SDK):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS) $(GO) install github.com/modelcontextprotocol/go-sdk/conformance/everything-server@$(GO_SDK)
 	GOBIN=$(TOOLS) $(GO) install github.com/modelcontextprotocol/go-sdk/conformance/everything-client@$(GO_SDK)
+	@touch $@
+
+# Agents' own command lines, which need no account to list MCP servers. They take
+# 700 MiB, so that make test does not install them.
+
+agents: peers ## install the command lines of Claude Code, Codex and Gemini CLI (700 MiB), into .cache
+	@$(MAKE) --no-print-directory $(AGENTS)/.installed || echo 'agents: npm could not install them; tests that need them will say so'
+
+$(AGENTS)/.installed: testdata/agents/package.json
+	@mkdir -p $(AGENTS)
+	cp $< $(AGENTS)/package.json
+	cd $(AGENTS) && $(NPM) install --no-audit --no-fund --no-package-lock --loglevel=error
 	@touch $@
 
 # Lint. Each tool at one version, so that a new release cannot fail an old commit.

@@ -43,15 +43,15 @@ func lacking(t *testing.T, what string, why error) {
 
 func whenLacking(require, what string, why error) (message string, fails bool) {
 	if require == "all" {
-		return fmt.Sprintf("%s is missing, and MCPGUARD_TEST_REQUIRE=all: %v (make peers installs it)", what, why), true
+		return fmt.Sprintf("%s is missing, and MCPGUARD_TEST_REQUIRE=all: %v (make peers, or make agents, installs it)", what, why), true
 	}
-	return fmt.Sprintf("SKIP: %s is missing: %v (make peers installs it)", what, why), false
+	return fmt.Sprintf("SKIP: %s is missing: %v (make peers, or make agents, installs it)", what, why), false
 }
 
 func TestWhenLacking(t *testing.T) {
 	why := errors.New("no such file")
 	message, fails := whenLacking("", "everything-server", why)
-	if fails || message != "SKIP: everything-server is missing: no such file (make peers installs it)" {
+	if fails || message != "SKIP: everything-server is missing: no such file (make peers, or make agents, installs it)" {
 		t.Errorf("%q, fails %v; want a skip that says what and why", message, fails)
 	}
 	if message, fails := whenLacking("all", "everything-server", why); !fails || !strings.Contains(message, "no such file") {

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,13 +25,21 @@ type wrapped struct {
 	out    *os.File
 	lines  *bufio.Reader
 	said   *saying
-	server int // process id
+	pid    string // file that names the server's process
+	server int    // process id
 }
 
 const helloLine = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"agent","version":"1"}}}`
 
 // startWrap starts a wrap and initializes a session.
 func startWrap(t *testing.T, binary, home string) *wrapped {
+	t.Helper()
+	w := launchWrap(t, binary, home)
+	w.begin(t)
+	return w
+}
+
+func launchWrap(t *testing.T, binary, home string) *wrapped {
 	t.Helper()
 	bin := t.TempDir()
 	self, err := os.Executable()
@@ -47,7 +54,7 @@ func startWrap(t *testing.T, binary, home string) *wrapped {
 	if err := os.WriteFile(policy, []byte(allowAll), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &wrapped{said: new(saying)}
+	w := &wrapped{said: new(saying), pid: pid}
 	w.Cmd = exec.Command(binary, "wrap", "--name", "crm", "--policy", policy, "--", "sh", "-c", "echo $$ >"+pid+"; exec "+server)
 	w.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}
 	w.Stderr = w.said
@@ -72,18 +79,22 @@ func startWrap(t *testing.T, binary, home string) *wrapped {
 			t.Logf("wrap said:\n%s", w.said)
 		}
 	})
+	return w
+}
+
+func (w *wrapped) begin(t *testing.T) {
+	t.Helper()
 	w.say(t, helloLine)
 	if line := w.next(t); !strings.Contains(line, `"protocolVersion":"2025-11-25"`) {
 		t.Fatalf("initialize: %s", line)
 	}
-	text, err := os.ReadFile(pid)
+	text, err := os.ReadFile(w.pid)
 	if err == nil {
 		w.server, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
 }
 
 func (w *wrapped) say(t *testing.T, line string) {
@@ -183,15 +194,11 @@ func TestWrapsAtTheSameTime(t *testing.T) {
 	home := t.TempDir()
 	const many = 6
 	all := make([]*wrapped, many)
-	var starting sync.WaitGroup
 	for i := range all {
-		starting.Go(func() { all[i] = startWrap(t, binary, home) })
+		all[i] = launchWrap(t, binary, home)
 	}
-	starting.Wait()
 	for i, w := range all {
-		if w == nil {
-			t.Fatalf("wrap %d did not start", i)
-		}
+		w.begin(t)
 		w.say(t, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_customer","arguments":{"id":7}}}`)
 		if line := w.next(t); !strings.Contains(line, `"id":7`) {
 			t.Errorf("wrap %d: %s", i, line)
