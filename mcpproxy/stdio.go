@@ -53,8 +53,13 @@ const maxLevels = 128
 // that the endpoint gets both in the order of the client.
 const inOrder = 10 * time.Second
 
-// Serve carries messages until In ends, Out is closed, or ctx is done: then it
-// gives the requests under way until Drain or DrainCut, answers those that are
+// ErrSessionOver ends a Stdio whose legacy session the endpoint no longer knows:
+// the server process is gone, or the endpoint was started anew. The client has to
+// begin again, and finds out as it would from the server itself.
+var ErrSessionOver = errors.New("the session is over: the server, or mcpguard in front of it, was started anew")
+
+// Serve carries messages until In ends, Out is closed, the session at the endpoint
+// is over (ErrSessionOver), or ctx is done: then it gives the requests under way until Drain or DrainCut, answers those that are
 // left with an error, and ends the session at the endpoint. It closes neither In
 // nor Out, and a Read of In that is under way then is not waited for.
 func (s Stdio) Serve(ctx context.Context) error {
@@ -70,7 +75,7 @@ func (s Stdio) Serve(ctx context.Context) error {
 		}
 	}
 	c := &stdioClient{
-		Stdio: s, log: s.Log, lines: make(chan stdioLine), eof: make(chan struct{}), left: make(chan struct{}), closed: make(chan struct{}),
+		Stdio: s, log: s.Log, lines: make(chan stdioLine), eof: make(chan struct{}), left: make(chan struct{}), over: make(chan struct{}), closed: make(chan struct{}),
 		running: map[string]*carried{}, mirrored: map[string]*mcp.Tool{},
 	}
 	c.ctx, c.cut = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -78,7 +83,7 @@ func (s Stdio) Serve(ctx context.Context) error {
 	go c.read()
 	c.loop(ctx)
 	c.end(ctx)
-	return c.inErr()
+	return c.cause()
 }
 
 // stdioLine is one line of the client, without its end.
@@ -101,6 +106,8 @@ type stdioClient struct {
 	lines  chan stdioLine
 	eof    chan struct{} // closed when In has ended; readErr is set before
 	left   chan struct{} // closed when Out takes no more
+	over   chan struct{} // closed when the endpoint knows the session no more
+	ended  sync.Once     // closes over
 	closed chan struct{} // closed when nobody takes lines any more
 
 	readErr error
@@ -187,6 +194,8 @@ func (c *stdioClient) loop(ctx context.Context) {
 			return
 		case <-c.left:
 			return
+		case <-c.over:
+			return
 		case <-ctx.Done():
 			return
 		}
@@ -206,6 +215,8 @@ func (c *stdioClient) settle(ctx context.Context, through <-chan struct{}) bool 
 		return false
 	case <-c.left:
 		return false
+	case <-c.over:
+		return false
 	case <-ctx.Done():
 		return false
 	}
@@ -223,8 +234,7 @@ func (c *stdioClient) take(line stdioLine) <-chan struct{} {
 	switch {
 	case errors.Is(err, toolcall.ErrTooLarge):
 		c.log.Warn("a line of the client is too large", "limit", c.Request)
-		c.write(errorReply(toolcall.JSON{}, codeInvalidRequest, "the message is too large: "+err.Error()))
-		return nil
+		return c.reject(toolcall.JSON{}, "the message is too large: "+err.Error())
 	case err != nil:
 		// The endpoint refuses it, in its own words, and keeps evidence. An array
 		// may be a batch of a revision that has them.
@@ -295,8 +305,7 @@ func (c *stdioClient) request(x *carried) <-chan struct{} {
 	c.mu.Unlock()
 	if reason != "" {
 		x.stop(nil)
-		c.write(errorReply(x.frame.id, codeInvalidRequest, reason))
-		return nil
+		return c.reject(x.frame.id, reason)
 	}
 	done := make(chan struct{})
 	c.work.Go(func() {
@@ -308,6 +317,13 @@ func (c *stdioClient) request(x *carried) <-chan struct{} {
 		c.mu.Unlock()
 	})
 	return done
+}
+
+// reject answers what is not sent on. It does not wait for a client that does not
+// read: then nobody would hear a signal.
+func (c *stdioClient) reject(id toolcall.JSON, reason string) <-chan struct{} {
+	c.work.Go(func() { c.write(errorReply(id, codeInvalidRequest, reason)) })
+	return nil
 }
 
 // cancel ends what a client no longer wants. In the modern era, closing the
@@ -365,15 +381,21 @@ func (c *stdioClient) end(ctx context.Context) {
 	case <-patience.C:
 	}
 	c.cut(errShutdown)
-	<-done
+	select {
+	case <-done:
+	case <-time.After(c.DrainCut):
+		c.log.Warn("the client does not read: what was left to say is lost")
+	}
 	c.goodbye()
 }
 
-// inErr is why In ended, when that was not its end.
-func (c *stdioClient) inErr() error {
+// cause is what ended it beside the client and ctx.
+func (c *stdioClient) cause() error {
 	select {
 	case <-c.eof:
 		return c.readErr
+	case <-c.over:
+		return ErrSessionOver
 	default:
 		return nil
 	}

@@ -92,8 +92,8 @@ func (c *stdioClient) exchange(x *carried) error {
 	switch {
 	case x.frame.method == "initialize" && res.StatusCode == http.StatusOK:
 		c.begun(res.Header.Get(mcp.HeaderSessionID))
-	case res.StatusCode == http.StatusNotFound && x.era == legacy && c.inSession():
-		c.log.Error("the session at the endpoint is over: the client must initialize again")
+	case res.StatusCode == http.StatusNotFound && x.era == legacy && x.frame.kind != noFrame && x.frame.method != "initialize" && c.inSession():
+		defer c.ended.Do(func() { close(c.over) }) // behind the answer
 	}
 	switch {
 	case media == "text/event-stream" && res.StatusCode == http.StatusOK:

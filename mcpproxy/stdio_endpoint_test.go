@@ -69,9 +69,8 @@ func TestStdioEndpointFaults(t *testing.T) {
 		serve func(http.ResponseWriter, heard)
 		want  string
 	}{
-		"who are you":  {func(w http.ResponseWriter, m heard) { refuse(w, http.StatusUnauthorized, "send a token") }, "send a token"},
-		"session over": {func(w http.ResponseWriter, m heard) { refuse(w, http.StatusNotFound, "no such session") }, "no such session"},
-		"no JSON":      {func(w http.ResponseWriter, m heard) { http.Error(w, "gateway", http.StatusBadGateway) }, "HTTP status 502"},
+		"who are you": {func(w http.ResponseWriter, m heard) { refuse(w, http.StatusUnauthorized, "send a token") }, "send a token"},
+		"no JSON":     {func(w http.ResponseWriter, m heard) { http.Error(w, "gateway", http.StatusBadGateway) }, "HTTP status 502"},
 		"redirect": {func(w http.ResponseWriter, m heard) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(http.StatusTemporaryRedirect)
@@ -113,6 +112,42 @@ func refuse(w http.ResponseWriter, status int, reason string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":%q}}`, reason)
+}
+
+// An endpoint that knows the session no more says so to the request that finds
+// out, and the client has to start again, as with a server that died.
+func TestStdioEndsWithItsSession(t *testing.T) {
+	p := newPeer(t)
+	p.on["tools/call"] = func(w http.ResponseWriter, m heard) { refuse(w, http.StatusNotFound, "no such session") }
+	c := startConsole(t, p.URL, nil)
+	c.ask(helloLine)
+	if got := c.ask(toolCall("1", "echo", `{}`)); gjson.Get(got, "id").Raw != "1" || reasonOf(got) != "no such session" {
+		t.Errorf("the client got %s", got)
+	}
+	if err := <-c.done; !errors.Is(err, mcpproxy.ErrSessionOver) {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// A client that does not read holds up nobody's end.
+func TestStdioClientThatDoesNotRead(t *testing.T) {
+	p := newPeer(t)
+	stuck := make(chan struct{})
+	t.Cleanup(func() { close(stuck) })
+	c := startConsole(t, p.URL, func(s *mcpproxy.Stdio) { s.Out = stuckPipe(stuck); s.Request = 500 })
+	c.send(`{"jsonrpc":"2.0","id":1,"method":"`+strings.Repeat("x", 600)+`"}`, toolCall("1", "echo", `{}`), toolCall("1", "echo", `{}`))
+	eventually(t, "the call is answered", func() bool { return len(p.all("tools/call")) == 1 })
+	c.stop()
+	if err := <-c.done; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+type stuckPipe chan struct{}
+
+func (p stuckPipe) Write(b []byte) (int, error) {
+	<-p
+	return len(b), nil
 }
 
 // An endpoint that is not there is an error for each request, and no reason to end.
