@@ -24,6 +24,8 @@
 //	      server request       a call of its own: judged, recorded, shown to the client
 //	      response             settle.go: redacted, outcome durable (strict), then the answer
 //
+// Over stdio there is one way in as well: stdio.go makes every line such a request.
+//
 // Recording and forwarding are not stages: law must not hang on the order of a
 // list.
 package mcpproxy

@@ -238,7 +238,8 @@ func (c *stdioClient) take(line stdioLine) <-chan struct{} {
 	case err != nil:
 		// The endpoint refuses it, in its own words, and keeps evidence. An array
 		// may be a batch of a revision that has them.
-		return c.spawn(&carried{text: line.text, era: legacy})
+		c.spawn(&carried{text: line.text, era: legacy})
+		return nil
 	}
 	e, version, _ := eraOf(http.Header{}, &f) // the endpoint says so where it knows no such version
 	x := &carried{frame: f, text: line.text, era: e, version: version}

@@ -41,6 +41,14 @@ func (o *overrides) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&o.upstreamCmd, "upstream-cmd", "", "the only upstream, a `COMMAND` line; called \"upstream\" in the policy")
 }
 
+// standard gives a setting another default: what neither a flag nor a variable
+// says. It is for commands that read no file.
+func (o *overrides) standard(env *environment, key, value string) {
+	if _, set := env.lookup((&settingKey{key: key}).variable()); o.settings[key] == "" && !set {
+		o.settings[key] = value
+	}
+}
+
 // settingFlag is a flag that overrides one key of the file.
 type settingFlag struct {
 	settings map[string]string

@@ -113,11 +113,8 @@ func (o *wrapOptions) load(env *environment, command []string) (*Config, error) 
 	}
 	file := home.expand(env.config)
 	if named, _ := env.lookup("MCPGUARD_CONFIG"); file == "" && named == "" {
-		state := home.state()
-		setUnset(flags.settings, "keys", filepath.Join(state, "keys"))
-		if o.store == "" {
-			flags.settings["store"] = "sqlite://" + filepath.Join(state, "mcpguard.db")
-		}
+		flags.standard(env, "keys", filepath.Join(home.state(), "keys"))
+		flags.standard(env, "store", "sqlite://"+filepath.Join(home.state(), "mcpguard.db"))
 	}
 	cfg, err := LoadConfig(file, flags, env)
 	if err != nil {
@@ -128,12 +125,6 @@ func (o *wrapOptions) load(env *environment, command []string) (*Config, error) 
 	}
 	cfg.Stdio, cfg.Listen, cfg.AllowedOrigins = true, "localhost:0", nil
 	return cfg, o.choose(cfg)
-}
-
-func setUnset(settings map[string]string, key, value string) {
-	if settings[key] == "" {
-		settings[key] = value
-	}
 }
 
 // choose leaves the one upstream that is wrapped.
