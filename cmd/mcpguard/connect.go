@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -104,6 +105,28 @@ func (o *connectOptions) check(clients, command []string) error {
 	if o.url == "" {
 		o.url = defaultEndpoint
 	}
-	_, err := bridgeURL(o.url)
-	return err
+	if _, err := bridgeURL(o.url); err != nil {
+		return err
+	}
+	return o.anchor()
+}
+
+// anchor makes the paths of an entry absolute. An agent starts mcpguard in a folder
+// of its own choosing: a file of that name there may be somebody else's.
+func (o *connectOptions) anchor() error {
+	paths := []*string{&o.policy, &o.tokenFile}
+	if strings.ContainsRune(o.command, filepath.Separator) { // else it is looked up in PATH
+		paths = append(paths, &o.command)
+	}
+	for _, path := range paths {
+		if *path == "" || strings.HasPrefix(*path, "~/") {
+			continue
+		}
+		full, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("make %s absolute: %w", *path, err)
+		}
+		*path = full
+	}
+	return nil
 }
