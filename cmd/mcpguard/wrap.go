@@ -213,7 +213,9 @@ func serveStdio(ctx context.Context, g *guard, cfg *Config, env *environment, lo
 		g.proxy.Close()
 		err = errors.Join(err, server.Close())
 	}
-	<-served // ErrServerClosed
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve the pipe: %w", ended))
+	}
 	return err
 }
 
