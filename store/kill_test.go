@@ -16,6 +16,7 @@ import (
 	"mcpguard/audit"
 	"mcpguard/keyring"
 	"mcpguard/redact"
+	"mcpguard/toolcall"
 )
 
 const (
@@ -34,10 +35,12 @@ func appendUntilKilled(path string) {
 	fmt.Println("open")
 	var out sync.Mutex
 	for w := range 16 {
+		session, err := toolcall.NewID()
+		exitOn(err)
 		go func() {
 			for i := 0; ; i++ {
 				what := fmt.Sprintf("%d.%d.%d", os.Getpid(), w, i)
-				exitOn(log.Put(audit.Record{Kind: audit.Event, Reason: redact.Public(what)}).Wait(ctx))
+				exitOn(log.Put(audit.Record{Kind: audit.Event, Session: session, Reason: redact.Public(what)}).Wait(ctx))
 				out.Lock()
 				fmt.Println(what)
 				out.Unlock()
@@ -54,8 +57,8 @@ func exitOn(err error) {
 	}
 }
 
-// Whatever the log called durable is there after kill -9 at any instant, and
-// the chain holds.
+// Whatever the log called durable is there after kill -9 at any instant, the
+// chain holds, and each record is found by its session.
 func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 	kills := 20
 	if n, err := strconv.Atoi(os.Getenv(killCount)); err == nil {
@@ -86,6 +89,7 @@ func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 	if len(acknowledged) > 0 {
 		t.Errorf("%d acknowledged records are lost", len(acknowledged))
 	}
+	wantOnce(t, s)
 	var sound string
 	if err := s.reading.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&sound); err != nil || sound != "ok" {
 		t.Errorf("the file is damaged: %s, %v", sound, err)

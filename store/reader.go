@@ -68,8 +68,10 @@ func spanOf(ctx context.Context, from querier, chain string) (span, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return span{}, nil
 	}
-	return span{first: recordID(id, 1), last: recordID(id+1, 0) - 1}, err
+	return spanAt(id), err
 }
+
+func spanAt(chain int64) span { return span{first: recordID(chain, 1), last: recordID(chain+1, 0) - 1} }
 
 func (s span) empty() bool { return s.last == 0 }
 
@@ -121,10 +123,14 @@ func (n names) identity() (audit.Identity, error) {
 	return i, nil
 }
 
+// ofSession selects the entries of a session; both arms are of one snapshot.
+const ofSession = ` WHERE r.id IN (
+	SELECT record FROM session_records WHERE session = (SELECT id FROM sessions WHERE uuid = ?1)
+	UNION ALL SELECT id FROM unindexed WHERE session = (SELECT id FROM sessions WHERE uuid = ?1)) ORDER BY r.at, r.id`
+
 // Entries are those of one session: see audit.Reader.
 func (r *Reader) Entries(ctx context.Context, session toolcall.ID) iter.Seq2[audit.Entry, error] {
-	const where = " WHERE r.session = (SELECT id FROM sessions WHERE uuid = ?) ORDER BY r.at, r.id"
-	return r.entries(ctx, where, session[:])
+	return r.entries(ctx, ofSession, session[:])
 }
 
 // Chain walks a chain: see audit.Reader.
@@ -193,10 +199,13 @@ func (r *Reader) Blob(ctx context.Context, digest string) (b []byte, err error) 
 	return b, nil
 }
 
+// hasEnded names the kind of audit.SessionEnd by its number, as the index
+// records_end does: SQLite would not use it for a value that it does not know.
+const hasEnded = "SELECT EXISTS (SELECT 1 FROM records WHERE kind = 2 AND session = (SELECT id FROM sessions WHERE uuid = ?))"
+
 // Ended reports whether the end of a session was recorded.
 func (r *Reader) Ended(ctx context.Context, session toolcall.ID) (ended bool, err error) {
-	const q = `SELECT EXISTS (SELECT 1 FROM records WHERE kind = ? AND session = (SELECT id FROM sessions WHERE uuid = ?))`
-	err = r.reading.QueryRowContext(ctx, q, int64(audit.SessionEnd), session[:]).Scan(&ended)
+	err = r.reading.QueryRowContext(ctx, hasEnded, session[:]).Scan(&ended)
 	if err != nil {
 		return false, fmt.Errorf("look for the end of session %s: %w", session, classify(err))
 	}

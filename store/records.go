@@ -133,13 +133,18 @@ func (w *writer) purge(ctx context.Context, upTo uint64, tombstone audit.Entry) 
 	if in.empty() || upTo == 0 || upTo >= tombstone.Seq {
 		return errors.New("nothing of it may go")
 	}
+	if err := w.index(ctx); err != nil { // so that session_records alone tells who has others
+		return err
+	}
 	chain, to := in.first>>seqBits, in.id(upTo)
 	for _, step := range []struct {
 		what string
 		args []any
 	}{
 		{`DELETE FROM sessions WHERE id IN (SELECT DISTINCT session FROM records WHERE id BETWEEN ?1 AND ?2) AND NOT EXISTS
-			(SELECT 1 FROM records r WHERE r.session = sessions.id AND (r.id < ?1 OR r.id > ?2))`, []any{in.first, to}},
+			(SELECT 1 FROM session_records r WHERE r.session = sessions.id AND (r.record < ?1 OR r.record > ?2))`, []any{in.first, to}},
+		{`DELETE FROM session_records WHERE (session, record) IN (SELECT session, id FROM records WHERE id BETWEEN ?1 AND ?2)`,
+			[]any{in.first, to}},
 		{"DELETE FROM records WHERE id BETWEEN ? AND ?", []any{in.first, to}},
 		{"DELETE FROM blobs WHERE chain = ? AND chain > 0 AND record BETWEEN ? AND ?", []any{chain, in.first, to}},
 	} {

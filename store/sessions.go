@@ -22,8 +22,9 @@ func (r *Reader) Sessions(ctx context.Context, f audit.Filter) ([]audit.SessionI
 	return found, nil
 }
 
-// The condition on time is on the last record of a session, which the index
-// finds; the counts read all records of those that are listed.
+// The condition on time is on the last record of a session, which
+// session_records finds; the counts read all records of those that are listed.
+// The records that are not in it yet are read once for the whole list.
 const selectSession = `SELECT s.id, s.uuid, s.who, s.upstream, s.client, i.person, i.subject, i.issuer, i.client, i.act
 	FROM sessions s LEFT JOIN identities i ON i.ref = s.who`
 
@@ -36,20 +37,32 @@ func (r *Reader) sessions(ctx context.Context, f audit.Filter) (found []audit.Se
 	if f.Limit > 0 {
 		q += fmt.Sprintf(" LIMIT %d", f.Limit)
 	}
-	numbers, found, err := r.sessionRows(ctx, q, args)
+	// One transaction sees one state of the store, whatever is written meanwhile.
+	tx, err := r.reading.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written that could be lost
+	numbers, found, err := sessionRows(ctx, tx, q, args)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	newest, err := countUnindexed(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
 	for i, number := range numbers {
-		if err := r.count(ctx, number, &found[i]); err != nil {
+		older, err := countIndexed(ctx, tx, number)
+		if err != nil {
 			return nil, err
 		}
+		older.with(newest[number]).tell(&found[i])
 	}
 	return found, nil
 }
 
-func (r *Reader) sessionRows(ctx context.Context, q string, args []any) (numbers []int64, found []audit.SessionInfo, err error) {
-	rows, err := r.reading.QueryContext(ctx, q, args...)
+func sessionRows(ctx context.Context, tx *sql.Tx, q string, args []any) (numbers []int64, found []audit.SessionInfo, err error) {
+	rows, err := tx.QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,20 +89,60 @@ func (r *Reader) sessionRows(ctx context.Context, q string, args []any) (numbers
 	return numbers, found, rows.Err()
 }
 
-// count fills in what the records of a session tell of it.
-func (r *Reader) count(ctx context.Context, number int64, info *audit.SessionInfo) error {
-	const q = `SELECT min(at), max(at), count(*) FILTER (WHERE kind = ?), count(*) FILTER (WHERE kind = ?),
-		count(*) FILTER (WHERE kind = ? AND outcome = ?) FROM records WHERE session = ?`
-	var start, end sql.NullInt64
-	var fine int
-	err := r.reading.QueryRowContext(ctx, q, int64(audit.Intent), int64(audit.Refusal), int64(audit.Outcome),
-		int64(toolcall.OutcomeOK), number).Scan(&start, &end, &info.Calls, &info.Refused, &fine)
+// tally is what some records of a session tell of it.
+type tally struct {
+	start, last                sql.NullInt64 // ns since 1970
+	intents, refused, outcomes int           // outcomes: those that are ok
+}
+
+// selectTally selects, from r and with tallyArgs before all others, what dest takes.
+const selectTally = `min(r.at), max(r.at), count(*) FILTER (WHERE r.kind = ?), count(*) FILTER (WHERE r.kind = ?),
+	count(*) FILTER (WHERE r.kind = ? AND r.outcome = ?)`
+
+func tallyArgs() []any {
+	return []any{int64(audit.Intent), int64(audit.Refusal), int64(audit.Outcome), int64(toolcall.OutcomeOK)}
+}
+
+func (t *tally) dest() []any { return []any{&t.start, &t.last, &t.intents, &t.refused, &t.outcomes} }
+
+func countIndexed(ctx context.Context, tx *sql.Tx, session int64) (t tally, err error) {
+	q := "SELECT " + selectTally + " FROM session_records x CROSS JOIN records r ON r.id = x.record WHERE x.session = ?"
+	return t, tx.QueryRowContext(ctx, q, append(tallyArgs(), session)...).Scan(t.dest()...)
+}
+
+// countUnindexed is by session.
+func countUnindexed(ctx context.Context, tx *sql.Tx) (all map[int64]tally, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT session, "+selectTally+" FROM unindexed r GROUP BY session", tallyArgs()...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	info.Start, info.Last = time.Unix(0, start.Int64).UTC(), time.Unix(0, end.Int64).UTC()
-	info.Failed = max(0, info.Calls-fine)
-	return nil
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	all = map[int64]tally{}
+	for rows.Next() {
+		var session int64
+		var t tally
+		if err := rows.Scan(append([]any{&session}, t.dest()...)...); err != nil {
+			return nil, err
+		}
+		all[session] = t
+	}
+	return all, rows.Err()
+}
+
+func (t tally) with(o tally) tally {
+	if !t.start.Valid || o.start.Valid && o.start.Int64 < t.start.Int64 {
+		t.start = o.start
+	}
+	if !t.last.Valid || o.last.Valid && o.last.Int64 > t.last.Int64 {
+		t.last = o.last
+	}
+	t.intents, t.refused, t.outcomes = t.intents+o.intents, t.refused+o.refused, t.outcomes+o.outcomes
+	return t
+}
+
+func (t tally) tell(of *audit.SessionInfo) {
+	of.Start, of.Last = time.Unix(0, t.start.Int64).UTC(), time.Unix(0, t.last.Int64).UTC()
+	of.Calls, of.Refused, of.Failed = t.intents, t.refused, max(0, t.intents-t.outcomes)
 }
 
 // conditions turns a filter into SQL.
@@ -106,7 +159,9 @@ func conditions(f audit.Filter) (where string, args []any, err error) {
 		add("s.uuid BETWEEN ? AND ?", first[:], last[:])
 	}
 	if !f.Since.IsZero() {
-		add("(SELECT at FROM records WHERE session = s.id ORDER BY id DESC LIMIT 1) >= ?", f.Since.UnixNano())
+		add(`(s.id IN (SELECT session FROM unindexed WHERE at >= ?) OR
+			(SELECT at FROM records WHERE id = (SELECT max(record) FROM session_records WHERE session = s.id)) >= ?)`,
+			f.Since.UnixNano(), f.Since.UnixNano())
 	}
 	if f.Caller != "" {
 		add("? IN (i.person, i.subject, i.client)", f.Caller)
@@ -119,8 +174,10 @@ func conditions(f audit.Filter) (where string, args []any, err error) {
 		for _, e := range f.Effects {
 			values = append(values, int64(e))
 		}
-		add("EXISTS (SELECT 1 FROM records WHERE session = s.id AND kind IN (?,?) AND effect IN (?"+
-			strings.Repeat(",?", len(f.Effects)-1)+"))", values...)
+		decided := "kind IN (?,?) AND effect IN (?" + strings.Repeat(",?", len(f.Effects)-1) + ")"
+		add("(s.id IN (SELECT session FROM unindexed WHERE "+decided+`) OR EXISTS (SELECT 1
+			FROM session_records x CROSS JOIN records r ON r.id = x.record WHERE x.session = s.id AND `+decided+"))",
+			append(values, values...)...)
 	}
 	if len(all) == 0 {
 		return "", nil, nil

@@ -39,9 +39,16 @@ type place struct{ id, session int64 }
 // known is what need not be looked up. It is forgotten with every transaction
 // that fails.
 type known struct {
-	chains   map[string]int64
-	sessions map[toolcall.ID]int64
-	seen     map[audit.Ref]time.Time // when identities.seen was set
+	chains    map[string]*chain
+	sessions  map[toolcall.ID]int64
+	seen      map[audit.Ref]time.Time // when identities.seen was set
+	unindexed int                     // records that are not in session_records, at most: see index.go
+}
+
+// chain is a chain that was written to.
+type chain struct {
+	id     int64
+	newest uint64 // sequence number
 }
 
 // maxKnown bounds each of the maps of known.
@@ -50,8 +57,10 @@ const maxKnown = 1 << 16
 // seenFor is how far identities.seen may lag behind.
 const seenFor = 24 * time.Hour
 
+// newKnown knows nothing: not how many records a transaction or a process before
+// this one left unindexed either.
 func newKnown() known {
-	return known{map[string]int64{}, map[toolcall.ID]int64{}, map[audit.Ref]time.Time{}}
+	return known{map[string]*chain{}, map[toolcall.ID]int64{}, map[audit.Ref]time.Time{}, indexAfter}
 }
 
 func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err error) {
@@ -154,7 +163,13 @@ func (w *writer) append(ctx context.Context, es []audit.Entry) error {
 		}
 		w.places = append(w.places, at)
 	}
-	return w.conn.Raw(func(any) error { return insertAll(ctx, w.inserts, es, w.places) })
+	if err := w.conn.Raw(func(any) error { return insertAll(ctx, w.inserts, es, w.places) }); err != nil {
+		return err
+	}
+	if w.known.unindexed += len(es); w.known.unindexed < indexAfter {
+		return nil
+	}
+	return w.index(ctx)
 }
 
 // place keeps what stands beside e, and finds out where e goes.
@@ -162,16 +177,20 @@ func (w *writer) place(ctx context.Context, e *audit.Entry) (at place, err error
 	if e.Seq == 0 || e.Seq >= 1<<seqBits {
 		return at, fmt.Errorf("entry %d of chain %s: no such sequence number", e.Seq, e.Chain)
 	}
-	chain, err := w.chain(ctx, e.Chain)
+	c, err := w.chain(ctx, e.Chain)
 	if err != nil {
 		return at, err
 	}
-	at.id = recordID(chain, e.Seq)
+	if e.Seq <= c.newest {
+		return at, fmt.Errorf("entry %d of chain %s: it is there, or cannot be: the newest is %d", e.Seq, e.Chain, c.newest)
+	}
+	c.newest = e.Seq
+	at.id = recordID(c.id, e.Seq)
 	if err := w.identity(ctx, e); err != nil {
 		return at, err
 	}
 	for _, b := range e.Blobs {
-		if err := w.blob(ctx, chain, at.id, b); err != nil {
+		if err := w.blob(ctx, c.id, at.id, b); err != nil {
 			return at, err
 		}
 	}
@@ -179,17 +198,22 @@ func (w *writer) place(ctx context.Context, e *audit.Entry) (at place, err error
 	return at, err
 }
 
-func (w *writer) chain(ctx context.Context, name string) (int64, error) {
-	if id, ok := w.known.chains[name]; ok {
-		return id, nil
+func (w *writer) chain(ctx context.Context, name string) (*chain, error) {
+	if c, ok := w.known.chains[name]; ok {
+		return c, nil
 	}
-	const q = "INSERT INTO chains (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
-	var id int64
-	if err := w.conn.QueryRowContext(ctx, q, name).Scan(&id); err != nil {
-		return 0, fmt.Errorf("number chain %s: %w", name, err)
+	const q = "INSERT INTO chains (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id, indexed"
+	var c chain
+	if err := w.conn.QueryRowContext(ctx, q, name).Scan(&c.id, &c.newest); err != nil {
+		return nil, fmt.Errorf("number chain %s: %w", name, err)
 	}
-	w.known.chains[name] = id
-	return id, nil
+	const newest = "SELECT coalesce(max(id) - ?1 + 1, ?3) FROM records WHERE id BETWEEN ?1 AND ?2"
+	in := spanAt(c.id)
+	if err := w.conn.QueryRowContext(ctx, newest, in.first, in.last, c.newest).Scan(&c.newest); err != nil {
+		return nil, fmt.Errorf("find the end of chain %s: %w", name, err)
+	}
+	w.known.chains[name] = &c
+	return &c, nil
 }
 
 func (w *writer) session(ctx context.Context, e *audit.Entry) (int64, error) {

@@ -49,6 +49,9 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"a session goes on when its beginning was purged":                 sessionGoesOn,
 		"a purge leaves the names of those who are in later records":      namesStay,
 		"a purge that would take the newest entries, or none, is refused": badPurge,
+		"sessions of many records are whole, in order and counted":        manyRecords,
+		"retention cuts through sessions of many records":                 purgeManyRecords,
+		"no entry goes into a gap that a purge left, or in twice":         noGaps,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -2,8 +2,9 @@
 
 -- Who writes: one writer a chain. Numbers are in the ids of records.
 CREATE TABLE chains (
-    id   INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
+    id      INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL UNIQUE,
+    indexed INTEGER NOT NULL DEFAULT 0 -- its records up to this sequence number are in session_records
 ) STRICT;
 
 -- The names behind references. A row may go at any time; no chain depends on it.
@@ -17,7 +18,7 @@ CREATE TABLE identities (
     seen    INTEGER NOT NULL           -- ns since 1970, at most a day before the last record of it
 ) STRICT, WITHOUT ROWID;
 
--- Sessions have numbers, so that the one index of records stays small.
+-- Sessions have numbers, so that session_records stays small.
 CREATE TABLE sessions (
     id       INTEGER PRIMARY KEY,
     uuid     BLOB NOT NULL UNIQUE, -- 16 bytes
@@ -39,8 +40,23 @@ CREATE TABLE records (
     hash    BLOB NOT NULL        -- SHA-256 over the hash before it and this row
 ) STRICT;
 
--- An index holds the row's id behind its columns, so this one is in order.
-CREATE INDEX records_session ON records (session);
+-- Which records a session has. No index of SQLite's, because that would dirty a
+-- page a session with every commit: it is filled some thousand records at a time,
+-- in order, by the transaction that also moves chains.indexed (store/index.go).
+CREATE TABLE session_records (
+    session INTEGER NOT NULL, -- sessions.id, never 0
+    record  INTEGER NOT NULL, -- records.id
+    PRIMARY KEY (session, record)
+) STRICT, WITHOUT ROWID;
+
+-- The newest records, which are not in session_records yet. CROSS JOIN keeps the
+-- order of the two: for each chain, its end.
+CREATE VIEW unindexed AS
+    SELECT r.id, r.session, r.at, r.kind, r.effect, r.outcome FROM chains c CROSS JOIN records r
+    ON r.id > (c.id << 40 | c.indexed) AND r.id < (c.id + 1) << 40;
+
+-- Ends of sessions. Session numbers grow, so this one is written in order.
+CREATE INDEX records_end ON records (session) WHERE kind = 2; -- audit.SessionEnd
 
 -- Long values by digest. What a record brought goes with the last record of its
 -- chain that names it; chain 0 keeps what no retention touches.
