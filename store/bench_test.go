@@ -1,8 +1,10 @@
 package store
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +15,16 @@ import (
 	"mcpguard/toolcall"
 )
 
+const benchSessions = "MCPGUARD_BENCH_SESSIONS" // how many BenchmarkSession keeps; 5000 are a million records
+
 // BenchmarkSession reads all calls of one of 500 sessions of 200 records of
-// about 1 KiB each.
+// about 1 KiB each, when as many records as may be are unindexed.
 func BenchmarkSession(b *testing.B) {
-	const sessions, each = 500, 200
+	const each = 200
+	sessions := 500
+	if n, err := strconv.Atoi(os.Getenv(benchSessions)); err == nil {
+		sessions = n
+	}
 	s, err := Open(b.Context(), "sqlite://"+filepath.Join(b.TempDir(), "guard.db"))
 	if err != nil {
 		b.Fatal(err)
@@ -44,6 +52,16 @@ func BenchmarkSession(b *testing.B) {
 	if err := log.Close(b.Context()); err != nil {
 		b.Fatal(err)
 	}
+	last, err := s.Last(b.Context(), "a")
+	if err != nil {
+		b.Fatal(err)
+	}
+	last.Session = toolcall.ID{}
+	for range indexAfter - 1 - s.writer.known.unindexed {
+		last.Seq++
+		mustAppend(b, s, []audit.Entry{last})
+	}
+	b.Logf("%d records, %d of them unindexed", last.Seq, s.writer.known.unindexed)
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
 		from, n := time.Now(), 0

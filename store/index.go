@@ -22,9 +22,9 @@ const indexAfter = 1024
 
 // index moves all records of all chains that are not in session_records there.
 func (w *writer) index(ctx context.Context) error {
-	for _, q := range []string{
-		"INSERT INTO session_records (session, record) SELECT session, id FROM unindexed WHERE session > 0 ORDER BY session, id",
-		`UPDATE chains SET indexed = max(indexed, coalesce((SELECT max(r.id) FROM records r
+	for _, q := range []string{ // OR ROLLBACK: see insert.go
+		"INSERT OR ROLLBACK INTO session_records (session, record) SELECT session, id FROM unindexed WHERE session > 0 ORDER BY session, id",
+		`UPDATE OR ROLLBACK chains SET indexed = max(indexed, coalesce((SELECT max(r.id) FROM records r
 			WHERE r.id > (chains.id << 40 | chains.indexed) AND r.id < (chains.id + 1) << 40) & 0xffffffffff, 0))`,
 	} {
 		if _, err := w.conn.ExecContext(ctx, q); err != nil {

@@ -15,13 +15,14 @@ import (
 // belong to the writer's connection and are used within its Raw alone.
 
 // widths are how many records one statement inserts.
-var widths = [...]int{16, 4, 1}
+var widths = [...]int{64, 16, 4, 1}
 
 // OR ROLLBACK, because the transaction ends with the first failure anyway, and
-// SQLite then need not note how to undo one statement of it.
+// SQLite then need not note how to undo one statement of it. CAST, because the
+// driver takes text as a string alone, and a body is bytes: a copy less each.
 const (
 	insertRecord = "INSERT OR ROLLBACK INTO records (id, session, call, at, kind, effect, outcome, who, body, hash) VALUES "
-	recordRow    = "(?,?,?,?,?,?,?,?,?,?)"
+	recordRow    = "(?,?,?,?,?,?,?,?,CAST(? AS TEXT),?)"
 	recordValues = 10
 )
 
@@ -81,7 +82,7 @@ func (in *insert) run(ctx context.Context, es []audit.Entry, places []place) err
 	for i := range es {
 		e, at, args := &es[i], places[i], in.args[i*recordValues:]
 		for j, v := range [recordValues]driver.Value{at.id, at.session, orNull((*[16]byte)(&e.Call)), e.At.UnixNano(), int64(e.Kind),
-			int64(e.Effect), int64(e.Outcome), orNull((*[16]byte)(&e.Who)), string(e.Body), e.Hash[:]} {
+			int64(e.Effect), int64(e.Outcome), orNull((*[16]byte)(&e.Who)), e.Body, e.Hash[:]} {
 			args[j].Value = v
 		}
 	}
