@@ -95,9 +95,14 @@ type tally struct {
 	intents, refused, outcomes int           // outcomes: those that are ok
 }
 
-// selectTally selects, from r and with tallyArgs before all others, what dest takes.
+// selectTally selects from r what dest takes; tallyArgs come before all other arguments.
 const selectTally = `min(r.at), max(r.at), count(*) FILTER (WHERE r.kind = ?), count(*) FILTER (WHERE r.kind = ?),
 	count(*) FILTER (WHERE r.kind = ? AND r.outcome = ?)`
+
+const (
+	fromIndexed   = " FROM session_records x CROSS JOIN records r ON r.id = x.record WHERE x.session = ?"
+	fromUnindexed = " FROM unindexed r GROUP BY session"
+)
 
 func tallyArgs() []any {
 	return []any{int64(audit.Intent), int64(audit.Refusal), int64(audit.Outcome), int64(toolcall.OutcomeOK)}
@@ -106,13 +111,13 @@ func tallyArgs() []any {
 func (t *tally) dest() []any { return []any{&t.start, &t.last, &t.intents, &t.refused, &t.outcomes} }
 
 func countIndexed(ctx context.Context, tx *sql.Tx, session int64) (t tally, err error) {
-	q := "SELECT " + selectTally + " FROM session_records x CROSS JOIN records r ON r.id = x.record WHERE x.session = ?"
-	return t, tx.QueryRowContext(ctx, q, append(tallyArgs(), session)...).Scan(t.dest()...)
+	err = tx.QueryRowContext(ctx, "SELECT "+selectTally+fromIndexed, append(tallyArgs(), session)...).Scan(t.dest()...)
+	return t, err
 }
 
 // countUnindexed is by session.
 func countUnindexed(ctx context.Context, tx *sql.Tx) (all map[int64]tally, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT session, "+selectTally+" FROM unindexed r GROUP BY session", tallyArgs()...)
+	rows, err := tx.QueryContext(ctx, "SELECT session, "+selectTally+fromUnindexed, tallyArgs()...)
 	if err != nil {
 		return nil, err
 	}

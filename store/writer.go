@@ -207,7 +207,8 @@ func (w *writer) chain(ctx context.Context, name string) (*chain, error) {
 	if err := w.conn.QueryRowContext(ctx, q, name).Scan(&c.id, &c.newest); err != nil {
 		return nil, fmt.Errorf("number chain %s: %w", name, err)
 	}
-	const newest = "SELECT coalesce(max(id) - ?1 + 1, ?3) FROM records WHERE id BETWEEN ?1 AND ?2"
+	// What is indexed was there, even if somebody took it out of the file.
+	const newest = "SELECT max(?3, coalesce(max(id) - ?1 + 1, 0)) FROM records WHERE id BETWEEN ?1 AND ?2"
 	in := spanAt(c.id)
 	if err := w.conn.QueryRowContext(ctx, newest, in.first, in.last, c.newest).Scan(&c.newest); err != nil {
 		return nil, fmt.Errorf("find the end of chain %s: %w", name, err)

@@ -50,9 +50,10 @@ CREATE TABLE session_records (
 ) STRICT, WITHOUT ROWID;
 
 -- The newest records, which are not in session_records yet. CROSS JOIN keeps the
--- order of the two: for each chain, its end.
+-- order of the two: for each chain, its end. NOT INDEXED, because SQLite might
+-- make an index of all records for the query that wants a few of these.
 CREATE VIEW unindexed AS
-    SELECT r.id, r.session, r.at, r.kind, r.effect, r.outcome FROM chains c CROSS JOIN records r
+    SELECT r.id, r.session, r.at, r.kind, r.effect, r.outcome FROM chains c CROSS JOIN records r NOT INDEXED
     ON r.id > (c.id << 40 | c.indexed) AND r.id < (c.id + 1) << 40;
 
 -- Ends of sessions. Session numbers grow, so this one is written in order.
