@@ -17,7 +17,7 @@ import (
 // at most indexAfter-1 of them in the second.
 
 // indexAfter is how many records may be outside of session_records. Each query
-// about a session walks them, about half a microsecond a record.
+// about a session walks them: some tenths of a millisecond.
 const indexAfter = 1024
 
 // index moves all records of all chains that are not in session_records there.

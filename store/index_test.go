@@ -159,8 +159,11 @@ func TestNumbersThatWereIndexedAreNotUsedAgain(t *testing.T) {
 	mustAppend(t, s, events(101, 1, ids...))
 }
 
-// A reader in another process may come between any two commits.
-func TestAReaderSeesNoGapWhileRecordsAreIndexed(t *testing.T) {
+// beside runs read, again and again, while appends of each intents are made by
+// the sessions in turn, and once more behind them. A reader in another process
+// may come between any two commits.
+func beside(t *testing.T, appends, each int, sessions []toolcall.ID, read func(r *Reader)) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "guard.db")
 	s := openAt(t, path)
 	r, err := OpenReader(t.Context(), "sqlite://"+path)
@@ -172,12 +175,10 @@ func TestAReaderSeesNoGapWhileRecordsAreIndexed(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	ids := sessionIDs(t, 2)
-	const appends, each = 150, 40
 	written := make(chan error, 1)
 	go func() {
-		for i := range uint64(appends) {
-			es := events(i*each+1, each, ids...)
+		for i := range appends {
+			es := events(uint64(i*each+1), each, sessions...)
 			for j := range es {
 				es[j].Kind = audit.Intent
 			}
@@ -188,36 +189,71 @@ func TestAReaderSeesNoGapWhileRecordsAreIndexed(t *testing.T) {
 		}
 		written <- nil
 	}()
-	for last, done := 0, false; !done; {
+	for {
 		select {
 		case err := <-written:
 			if err != nil {
 				t.Fatal(err)
 			}
-			done = true
+			read(r)
+			wantOnce(t, s)
+			return
 		default:
+			read(r)
 		}
+		if t.Failed() {
+			<-written
+			return
+		}
+	}
+}
+
+func TestAReaderSeesNoGapWhileRecordsAreIndexed(t *testing.T) {
+	ids, last := sessionIDs(t, 2), 0
+	const appends, each = 150, 40
+	beside(t, appends, each, ids, func(r *Reader) {
 		n := 0
 		for e, err := range r.Entries(t.Context(), ids[1]) {
 			if err != nil {
-				t.Fatal(err)
+				t.Error(err)
+				return
 			}
 			if n++; e.Seq != uint64(2*n) {
-				t.Fatalf("entry %d of the session is number %d of its chain, want %d", n, e.Seq, 2*n)
+				t.Errorf("entry %d of the session is number %d of its chain, want %d", n, e.Seq, 2*n)
+				return
 			}
 		}
-		infos, err := r.Sessions(t.Context(), audit.Filter{Prefix: ids[1].String()})
-		if err != nil {
-			t.Fatal(err)
+		if n < last {
+			t.Errorf("%d entries, after %d", n, last)
 		}
-		if n < last || n > 0 && (len(infos) != 1 || infos[0].Calls < n || infos[0].Last.UnixNano() != int64(2*infos[0].Calls)) {
-			t.Fatalf("%d entries, after %d; the list, read later, says %+v", n, last, infos)
-		}
-		if last = n; done && n != appends*each/2 {
-			t.Errorf("in the end the session has %d entries, want %d", n, appends*each/2)
-		}
+		last = n
+	})
+	if last != appends*each/2 {
+		t.Errorf("in the end the session has %d entries, want %d", last, appends*each/2)
 	}
-	wantOnce(t, s)
+}
+
+// A list is read with several queries, between which records may be indexed.
+func TestAListCountsEachRecordOnceWhileRecordsAreIndexed(t *testing.T) {
+	ids, last := sessionIDs(t, 64), 0
+	const appends, each = 120, 5 * 64
+	beside(t, appends, each, ids, func(r *Reader) {
+		infos, err := r.Sessions(t.Context(), audit.Filter{Prefix: ids[63].String()})
+		if err != nil || len(infos) > 1 {
+			t.Errorf("%d sessions, %v", len(infos), err)
+			return
+		}
+		if len(infos) == 0 { // nothing was appended yet
+			return
+		}
+		last = infos[0].Calls
+		if at := infos[0].Last.UnixNano(); at != int64(64*last) { // each 64th is of this session
+			t.Errorf("%d calls, but the last of them is number %d of its session", last, at/64)
+		}
+	})
+	if last != appends*each/64 {
+		t.Errorf("in the end the session has %d calls, want %d", last, appends*each/64)
+	}
 }
 
 // With an index of SQLite's, 64 sessions made a commit four times as large.
