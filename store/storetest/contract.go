@@ -25,6 +25,7 @@ type Store interface {
 	audit.Blobs
 	EraseIdentity(ctx context.Context, ref audit.Ref) error
 	Ended(ctx context.Context, session toolcall.ID) (bool, error)
+	Tasks
 }
 
 // Run runs the contract. open makes an empty store, and closes it with the test.
@@ -33,25 +34,29 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"what is appended is read as it was written":          readBack,
 		"an empty store has no end, no sessions and no blobs": empty,
 		"chains do not mix": chainsApart,
-		"an entry is not appended twice, and not before another":          appendOnly,
-		"an identity can be erased, and the chain holds":                  erase,
-		"a session tells who, where, when and how much":                   sessionInfo,
-		"sessions are found by each filter":                               filters,
-		"retention by age removes a prefix and leaves a tombstone":        purgeByAge,
-		"retention by size removes the oldest":                            purgeBySize,
-		"the newest entry never goes":                                     newestStays,
-		"a purge takes blobs and names along that nothing needs":          purgeTakesAlong,
-		"a long value is kept once, and found by its digest":              blobs,
-		"the end of a session is found":                                   ended,
-		"two sessions at once read in the order of time, each its own":    interleaved,
-		"a walk can stop early and start behind any entry":                walks,
-		"a failed append keeps no rest of itself, and can be repeated":    failedAppend,
-		"a session goes on when its beginning was purged":                 sessionGoesOn,
-		"a purge leaves the names of those who are in later records":      namesStay,
-		"a purge that would take the newest entries, or none, is refused": badPurge,
-		"sessions of many records are whole, in order and counted":        manyRecords,
-		"retention cuts through sessions of many records":                 purgeManyRecords,
-		"no entry goes into a gap that a purge left, or in twice":         noGaps,
+		"an entry is not appended twice, and not before another":           appendOnly,
+		"an identity can be erased, and the chain holds":                   erase,
+		"a session tells who, where, when and how much":                    sessionInfo,
+		"sessions are found by each filter":                                filters,
+		"retention by age removes a prefix and leaves a tombstone":         purgeByAge,
+		"retention by size removes the oldest":                             purgeBySize,
+		"the newest entry never goes":                                      newestStays,
+		"a purge takes blobs and names along that nothing needs":           purgeTakesAlong,
+		"a long value is kept once, and found by its digest":               blobs,
+		"the end of a session is found":                                    ended,
+		"two sessions at once read in the order of time, each its own":     interleaved,
+		"a walk can stop early and start behind any entry":                 walks,
+		"a failed append keeps no rest of itself, and can be repeated":     failedAppend,
+		"a session goes on when its beginning was purged":                  sessionGoesOn,
+		"a purge leaves the names of those who are in later records":       namesStay,
+		"a purge that would take the newest entries, or none, is refused":  badPurge,
+		"sessions of many records are whole, in order and counted":         manyRecords,
+		"retention cuts through sessions of many records":                  purgeManyRecords,
+		"no entry goes into a gap that a purge left, or in twice":          noGaps,
+		"a task is found by its call and by its name, until it is dropped": taskFound,
+		"a name that is taken stays with the task that has it":             taskNameTaken,
+		"open tasks are counted: of one owner, and all":                    tasksCounted,
+		"tasks that expired go, and the oldest that have ended":            tasksGo,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

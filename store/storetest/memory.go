@@ -29,6 +29,7 @@ type Memory struct {
 	seen       map[audit.Ref]time.Time
 	sessions   map[toolcall.ID]about
 	blobs      map[string][]byte
+	tasks      []toolcall.Task // in the order of their calls
 	appends    int
 
 	keep  func(n int) (kept int, fail bool)
