@@ -67,6 +67,8 @@ func (r *Record) member(key string, v toolcall.JSON) (err error) {
 		r.Roles, err = textsOf(v)
 	case keyShadow:
 		r.Shadow, err = textsOf(v)
+	case keyTask:
+		r.Task, err = idOf(v)
 	case keyTargetKind:
 		err = setInt(v, math.MaxUint8, func(n int64) { r.TargetKind = toolcall.Kind(n) })
 	case keyArgsSize:
@@ -232,6 +234,14 @@ func setInt(v toolcall.JSON, most int64, set func(int64)) error {
 	}
 	set(n)
 	return nil
+}
+
+func idOf(v toolcall.JSON) (toolcall.ID, error) {
+	s, err := textOf(v)
+	if err != nil {
+		return toolcall.ID{}, err
+	}
+	return toolcall.ParseID(s)
 }
 
 func digestOf(v toolcall.JSON) (d toolcall.Digest, err error) {

@@ -101,6 +101,9 @@ func (x *encoder) what(w *body, r *Record) {
 	w.text(keyMethod, r.Method)
 	w.int(keyTargetKind, int64(r.TargetKind))
 	w.text(keyTarget, r.Target)
+	if !r.Task.IsZero() {
+		w.text(keyTask, r.Task.String())
+	}
 	w.digestText(keyCatalogue, r.Catalogue)
 	w.digestText(keyDefinition, r.Definition)
 	w.digestText(keyPolicy, r.Policy)

@@ -31,6 +31,7 @@ const (
 	keyMethod        = "m"    //
 	keyTargetKind    = "tk"   // the number of the toolcall.Kind
 	keyTarget        = "t"    //
+	keyTask          = "tc"   // the id of a call
 	keyCatalogue     = "cat"  // digest, see body.digestText
 	keyDefinition    = "def"  // digest
 	keyPolicy        = "pol"  // digest

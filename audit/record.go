@@ -46,6 +46,7 @@ type Record struct {
 	Kind    Kind
 	Session toolcall.ID // zero: of no session
 	Call    toolcall.ID // ties an Intent and its Outcome
+	Task    toolcall.ID // of a request about a task: the Call that made it
 	At      time.Time   // zero: the time of Put
 
 	Caller        toolcall.Caller // kept as a reference to a row that can be erased

@@ -25,7 +25,7 @@ func digest(b byte) (d toolcall.Digest) {
 // full is a record in which nothing is absent.
 func full(t *testing.T) audit.Record {
 	return audit.Record{
-		Kind: audit.Intent, Session: newID(t), Call: newID(t), At: noon.Add(123456789),
+		Kind: audit.Intent, Session: newID(t), Call: newID(t), Task: newID(t), At: noon.Add(123456789),
 		Caller: sam, Roles: []string{"everyone", "support"},
 		ClientName: "probe \u202e\x1b[31m", ClientVersion: "1.2", ClientAddr: "127.0.0.1",
 		Edge: "laptop", Era: "2025-11-25", Upstream: "crm", Method: "tools/call", Target: "get_customer", TargetKind: toolcall.Tool,

@@ -184,10 +184,22 @@ func modernize(t testing.TB, body string) (string, []string) {
 		}
 	}
 	headers := []string{"Mcp-Protocol-Version: " + modernVersion, "Mcp-Method: " + gjson.Get(body, "method").String()}
-	if name := gjson.Get(body, "params.name").String() + gjson.Get(body, "params.uri").String(); name != "" {
+	if name := gjson.Get(body, "params.name").String() + gjson.Get(body, "params.uri").String() + gjson.Get(body, "params.taskId").String(); name != "" {
 		headers = append(headers, "Mcp-Name: "+name)
 	}
 	return body, headers
+}
+
+// declaring gives a message the _meta of a modern client that follows tasks.
+func declaring(t testing.TB, body string) string {
+	t.Helper()
+	const meta = `{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":` +
+		`{"extensions":{"io.modelcontextprotocol/tasks":{}}}}`
+	body, err := sjson.SetRaw(body, "params._meta", meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 // stream is an answer that is read as it comes.

@@ -80,6 +80,10 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 		p.refuse(ctx, x, err)
 		return
 	}
+	if err := x.subscribedTasks(ctx, filter); err != nil {
+		p.refuse(ctx, x, err)
+		return
+	}
 	for e := filter.Member("resourceSubscriptions").Elements(); e.Next(); {
 		uri, _ := e.Value().Str()
 		_, err := x.rule(ctx, x.outside(toolcall.Resource, uri, toolcall.JSON{}), x.frame.params, audit.Event, x.caller.Key())
@@ -188,6 +192,7 @@ func (p *Proxy) answer(x *exchange, r *Refusal) {
 	if x.call != nil {
 		id = x.call.ID
 	}
+	r = x.refusedAsError(r)
 	text, err := r.reply(x.frame.id, x.ses.era, id)
 	if err != nil {
 		p.log.Error("build a refusal", "err", err)

@@ -106,7 +106,8 @@ func headerMismatch(name string) *Refusal {
 		Reason: "the header " + name + " is missing or differs from the body"}
 }
 
-// headerName is what Mcp-Name mirrors: params.name or params.uri.
+// headerName is what Mcp-Name mirrors: params.name, params.uri or
+// params.taskId.
 func headerName(f *frame) (string, bool) {
 	var member string
 	switch f.method {
@@ -114,6 +115,8 @@ func headerName(f *frame) (string, bool) {
 		member = "name"
 	case "resources/read":
 		member = "uri"
+	case "tasks/get", "tasks/update", "tasks/cancel": // ext-tasks 2026-07-28, "Routing Headers"
+		member = "taskId"
 	default:
 		return "", false
 	}

@@ -39,6 +39,10 @@ type exchange struct {
 	stages    []audit.Stage // since the last record
 	room      [8]audit.Stage
 
+	mayTask bool  // the answer may make the call a task
+	task    *task // that the request is about
+	last    *said // what the answer says of it
+
 	redactor *redact.Redactor // of all that is said in the answer; made at first use
 	alive    func()           // to be called when the upstream says something
 	cancel   context.CancelCauseFunc
@@ -51,12 +55,12 @@ type exchange struct {
 // up cancels its request, a legacy one does not (MCP, Cancellation).
 func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
 	until := x.p.ctx
-	if x.frame.method == listenMethod {
+	if waits(x.frame.method) {
 		until = x.p.open
 	}
 	unhook := func() bool { return true }
 	var cancel context.CancelCauseFunc
-	if x.ses.era == legacy {
+	if x.ses.era == legacy && !waits(x.frame.method) {
 		ctx, cancel = context.WithCancelCause(until)
 	} else {
 		ctx, cancel = context.WithCancelCause(ctx)
@@ -65,7 +69,7 @@ func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
 	timeout := x.ses.up.Timeout
 	idle := time.AfterFunc(timeout, func() { cancel(errIdle) })
 	x.alive = func() { idle.Reset(timeout) }
-	if x.frame.method == listenMethod {
+	if waits(x.frame.method) {
 		idle.Stop()
 		x.alive = func() {}
 	}

@@ -26,9 +26,13 @@ func badHandle(name string) *Refusal {
 }
 
 func (x *exchange) seal(purpose, belongsTo, value string) toolcall.JSON {
-	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(value)), uint64(x.p.now().Add(handleLife).Unix()))
+	return toolcall.Quote(x.sealUntil(purpose, belongsTo, value, x.p.now().Add(handleLife)))
+}
+
+func (x *exchange) sealUntil(purpose, belongsTo, value string, until time.Time) string {
+	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(value)), uint64(until.Unix()))
 	plain = append(plain, value...)
-	return toolcall.Quote(x.p.cfg.Keys.Seal(purpose, aad(x.caller, x.ses.up.Name, belongsTo), plain))
+	return x.p.cfg.Keys.Seal(purpose, aad(x.caller, x.ses.up.Name, belongsTo), plain)
 }
 
 func (x *exchange) unseal(purpose, belongsTo, sealed string) (string, bool) {

@@ -238,6 +238,13 @@ func (rq *requestOf) post() {
 		version = ses.version
 	}
 	x := rq.exchange(ses, f, version)
+	if f.kind != response { // of those the client's own words are recorded first
+		if x.frame, err = x.restored(rq.r.Context()); err != nil {
+			x.frame = f
+			p.refuse(rq.r.Context(), x, err)
+			return
+		}
+	}
 	switch f.kind {
 	case request:
 		p.dispatch(rq.r.Context(), x)

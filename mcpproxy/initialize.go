@@ -20,7 +20,7 @@ func (rq *requestOf) initialize(f frame) {
 	}
 	f, err := clampVersion(f)
 	if err == nil {
-		f, err = withoutTasks(f, f.params)
+		f, err = withoutTasks(f)
 	}
 	if err != nil {
 		rq.refuse(&f, legacy, err)
@@ -46,10 +46,10 @@ func (rq *requestOf) initialize(f frame) {
 	}
 }
 
-// withoutTasks takes the tasks capability out of what one side declares to the
-// other: mcpguard does not follow tasks, and what they say later would go unseen.
-func withoutTasks(f frame, declared toolcall.JSON) (frame, error) {
-	tasks := declared.Member("capabilities").Member("tasks")
+// withoutTasks takes the tasks capability out of what a client declares: mcpguard
+// follows the tasks of servers, not those of clients, whose answers would go unseen.
+func withoutTasks(f frame) (frame, error) {
+	tasks := f.params.Member("capabilities").Member("tasks")
 	if tasks.IsZero() {
 		return f, nil
 	}
@@ -90,7 +90,7 @@ func established(_ context.Context, x *exchange, f frame) (frame, error) {
 		return frame{}, err
 	}
 	x.out.session = ses.handle
-	return withoutTasks(f, f.result)
+	return f, nil
 }
 
 // discovered narrows server/discover to the revisions that mcpguard knows, and

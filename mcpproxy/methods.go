@@ -25,8 +25,9 @@ type method struct {
 
 	asks   bool // its answer may ask the client for something first
 	serve  func(*Proxy, context.Context, *exchange)
-	result func(context.Context, *exchange, frame) (frame, error) // makes an answer fit for the client
-	hear   func(*exchange, frame) bool                            // of a server's notification: whether the client may hear it
+	result func(context.Context, *exchange, frame) (frame, error)        // makes an answer fit for the client
+	hear   func(*exchange, frame) bool                                   // of a server's notification: whether the client may hear it
+	tell   func(*Proxy, context.Context, *exchange, frame) (frame, bool) // of a server's notification: makes all of it fit for the client
 }
 
 // sender says which side a message comes from, and by which road.
@@ -120,6 +121,7 @@ const (
 	byTarget                  // a tool, a prompt or a resource, by name
 	byAnswer                  // what it lists is filtered
 	byAsk                     // what a server asks of the client
+	byTask                    // as the call that made the task that it is about
 	byName                    // a message that the protocol does not have
 )
 

@@ -5,6 +5,12 @@ import "mcpguard/toolcall"
 // listenMethod opens a stream that may be silent for as long as it likes.
 const listenMethod = "subscriptions/listen"
 
+// waits reports whether an answer may take as long as the client waits for it:
+// that of listenMethod, and of tasks/result, which comes when the task has ended
+// (MCP 2025-11-25, Tasks, "Retrieving Task Results"). Nothing runs on for it at the
+// upstream when the client has gone.
+func waits(method string) bool { return method == listenMethod || method == "tasks/result" }
+
 // tasksExtension is the extension that has tasks in 2026-07-28; before, in
 // 2025-11-25 alone, they belonged to the protocol.
 const tasksExtension = "io.modelcontextprotocol/tasks"
@@ -54,7 +60,8 @@ func table() []method {
 			serve: (*Proxy).HandleCall},
 		{name: listenMethod, form: request, from: fromClient, in: in20260728, sees: byTarget, kind: toolcall.Resource, record: asEvent,
 			serve: (*Proxy).subscribe},
-		{name: "notifications/subscriptions/acknowledged", form: notification, from: fromServer, in: in20260728, sees: free},
+		{name: "notifications/subscriptions/acknowledged", form: notification, from: fromServer, in: in20260728, sees: free,
+			tell: (*Proxy).acknowledged},
 		{name: "notifications/resources/list_changed", form: notification, from: fromServer, in: inAll, sees: free},
 		{name: "notifications/resources/updated", form: notification, from: fromServer, in: inAll, sees: byTarget, kind: toolcall.Resource, target: "uri",
 			hear: resourceUpdated},
@@ -81,18 +88,26 @@ func table() []method {
 		{name: "roots/list", form: request, from: asInput, in: in20260728, sees: byAsk, ask: "roots", record: asEvent},
 		{name: "notifications/roots/list_changed", form: notification, from: fromClient, in: inLegacy, sees: free, serve: (*Proxy).relayNotice},
 
-		// Tasks. mcpguard does not follow them: their rows refuse.
-		{name: "tasks/get", form: request, from: fromClient, in: in20251125 | in20260728, ext: tasksExtension},
-		{name: "tasks/result", form: request, from: fromClient, in: in20251125},
-		{name: "tasks/list", form: request, from: fromClient, in: in20251125},
-		{name: "tasks/cancel", form: request, from: fromClient, in: in20251125 | in20260728, ext: tasksExtension},
-		{name: "tasks/update", form: request, from: fromClient, in: in20260728, ext: tasksExtension},
+		// Tasks of a server. A client's own, which a server would ask for with its
+		// questions, are not followed: their rows refuse.
+		{name: "tasks/get", form: request, from: fromClient, in: in20251125 | in20260728, ext: tasksExtension, sees: byTask, target: "taskId", record: asCall,
+			serve: (*Proxy).followTask},
+		{name: "tasks/result", form: request, from: fromClient, in: in20251125, sees: byTask, target: "taskId", record: asCall,
+			serve: (*Proxy).followTask},
+		{name: "tasks/list", form: request, from: fromClient, in: in20251125, sees: byAnswer, kind: toolcall.Tool, record: asList,
+			serve: restoring((*Proxy).pass), result: tasksListed},
+		{name: "tasks/cancel", form: request, from: fromClient, in: in20251125 | in20260728, ext: tasksExtension, sees: byTask, target: "taskId", record: asCall,
+			serve: (*Proxy).followTask},
+		{name: "tasks/update", form: request, from: fromClient, in: in20260728, ext: tasksExtension, sees: byTask, target: "taskId", record: asCall,
+			serve: (*Proxy).followTask},
+		{name: "notifications/tasks/status", form: notification, from: fromServer, in: in20251125, sees: byTask, target: "taskId",
+			tell: (*Proxy).noticeOfTask},
+		{name: "notifications/tasks", form: notification, from: fromServer, in: in20260728, ext: tasksExtension, sees: byTask, target: "taskId",
+			tell: (*Proxy).noticeOfTask},
 		{name: "tasks/get", form: request, from: fromServer, in: in20251125},
 		{name: "tasks/result", form: request, from: fromServer, in: in20251125},
 		{name: "tasks/list", form: request, from: fromServer, in: in20251125},
 		{name: "tasks/cancel", form: request, from: fromServer, in: in20251125},
-		{name: "notifications/tasks/status", form: notification, from: fromServer, in: in20251125},
 		{name: "notifications/tasks/status", form: notification, from: fromClient, in: in20251125},
-		{name: "notifications/tasks", form: notification, from: fromServer, in: in20260728, ext: tasksExtension},
 	}
 }

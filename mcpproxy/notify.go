@@ -2,6 +2,7 @@ package mcpproxy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"mcpguard/audit"
@@ -21,7 +22,17 @@ func (p *Proxy) overheard(ctx context.Context, x *exchange, f frame) (_ frame, o
 	if m.hear != nil && !m.hear(x, f) {
 		return frame{}, false
 	}
-	clean, err := x.cleaned(f, m.sees == byName)
+	if m.tell != nil {
+		return m.tell(p, ctx, x, f)
+	}
+	f, names, err := x.related(ctx, f)
+	if errors.Is(err, errNotTheirs) {
+		return frame{}, false
+	}
+	clean := f
+	if err == nil {
+		clean, err = x.cleaned(f, m.sees == byName, names)
+	}
 	if err != nil {
 		p.log.Warn("a notification is withheld", "upstream", x.ses.up.Name, "err", err)
 		return frame{}, false

@@ -46,6 +46,8 @@ type Limits struct {
 	ProcessesPerCaller int
 	Calls              int // messages being read or answered, in all
 	CallsPerCaller     int
+	Tasks              int // open tasks in all
+	TasksPerCaller     int
 }
 
 // DefaultLimits are limits for a Proxy that no configuration bounds.
@@ -54,7 +56,7 @@ func DefaultLimits() Limits {
 		Request: 1 << 20, Result: 32 << 20, Depth: 128,
 		Timeout: 60 * time.Second, Idle: 30 * time.Minute, SessionLife: 24 * time.Hour,
 		Sessions: 16384, SessionsPerCaller: 4096, Processes: 256, ProcessesPerCaller: 64,
-		Calls: 4096, CallsPerCaller: 512,
+		Calls: 4096, CallsPerCaller: 512, Tasks: 4096, TasksPerCaller: 256,
 	}
 }
 

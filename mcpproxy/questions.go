@@ -36,9 +36,16 @@ func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok
 	if m.sees == free {
 		return f, true
 	}
-	clean, err := x.cleaned(f, m.sees == byName)
+	if !f.params.Member("task").IsZero() {
+		m = method{name: f.method} // as a task of the client, which mcpguard does not follow
+	}
+	own, names, err := x.related(ctx, f)
+	var clean frame
 	if err == nil {
-		q.call, err = x.asked(ctx, m, f.params, audit.Intent)
+		clean, err = x.cleaned(own, m.sees == byName, names)
+	}
+	if err == nil {
+		q.call, err = x.asked(ctx, m, own.params, audit.Intent)
 	}
 	if err != nil {
 		x.ses.answer(f.id)
@@ -133,9 +140,9 @@ func (x *exchange) outside(kind toolcall.Kind, name string, args toolcall.JSON) 
 // protocol does not have, the params are data as a whole.
 //
 // It may be about another call than the one on whose stream it comes: whatever
-// applies to this caller at this upstream applies to it.
-func (x *exchange) cleaned(f frame, unknown bool) (frame, error) {
-	r := x.redactAll()
+// applies to this caller at this upstream applies to it, and the profiles named.
+func (x *exchange) cleaned(f frame, unknown bool, names []string) (frame, error) {
+	r := x.redactorWith(names)
 	if r.Empty() || f.params.IsZero() {
 		return f, nil
 	}
@@ -187,6 +194,11 @@ func (p *Proxy) reject(x *exchange, f frame, code int, reason string) {
 func (p *Proxy) answered(ctx context.Context, x *exchange) {
 	ctx, release := x.lifetime(ctx)
 	defer release()
+	restored, err := x.restored(ctx)
+	if err != nil {
+		p.refuse(ctx, x, err)
+		return
+	}
 	q := x.ses.answer(x.frame.id)
 	if q == nil {
 		p.refuse(ctx, x, &Refusal{Stage: "frame", Code: codeInvalidRequest, Status: http.StatusBadRequest,
@@ -199,7 +211,7 @@ func (p *Proxy) answered(ctx context.Context, x *exchange) {
 			return
 		}
 	}
-	if _, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era}); err != nil {
+	if _, err := x.ses.leg.send(ctx, outbound{frame: restored, version: x.version, era: x.ses.era}); err != nil {
 		p.fail(ctx, x, err)
 		return
 	}
@@ -238,18 +250,8 @@ func (x *exchange) inputAsked(ctx context.Context, f frame) (frame, error) {
 	if x.ses.era != modern || !x.method.asks || kind != "input_required" || entries != toolcall.NoType && entries != toolcall.ObjectType {
 		return f, x.afterwards("answer", "it asks the client for something in a place where the protocol has no such answer", nil)
 	}
-	for m := f.parts.inputRequests.Members(); m.Next(); {
-		method, _ := m.Value().Member("method").Str()
-		params := m.Value().Member("params")
-		row := x.p.methods.find(asInput, request, method, x.revision())
-		// An event, for what the client answers comes with another request.
-		if _, err := x.asked(ctx, row, params, audit.Event); err != nil {
-			r := refusalOf(err)
-			if r.Failed {
-				return frame{}, r
-			}
-			return frame{}, x.afterwards("decide", "the upstream asked the client for "+cut(row.words(), maxEcho)+", which no rule allows", err)
-		}
+	if err := x.mayAsk(ctx, f.parts.inputRequests); err != nil {
+		return frame{}, err
 	}
 	state := f.parts.requestState
 	plain, ok := state.Str()
@@ -257,4 +259,22 @@ func (x *exchange) inputAsked(ctx context.Context, f frame) (frame, error) {
 		return f, nil
 	}
 	return f.with(state, x.seal(purposeState, x.frame.method+" "+x.target(), plain))
+}
+
+// mayAsk judges what an upstream asks the client for in a result, entry by entry.
+func (x *exchange) mayAsk(ctx context.Context, entries toolcall.JSON) error {
+	for m := entries.Members(); m.Next(); {
+		method, _ := m.Value().Member("method").Str()
+		params := m.Value().Member("params")
+		row := x.p.methods.find(asInput, request, method, x.revision())
+		// An event, for what the client answers comes with another request.
+		if _, err := x.asked(ctx, row, params, audit.Event); err != nil {
+			r := refusalOf(err)
+			if r.Failed {
+				return r
+			}
+			return x.afterwards("decide", "the upstream asked the client for "+cut(row.words(), maxEcho)+", which no rule allows", err)
+		}
+	}
+	return nil
 }

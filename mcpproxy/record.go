@@ -97,6 +97,9 @@ func (p *Proxy) digest(purpose string, v toolcall.JSON) toolcall.Digest {
 func (p *Proxy) begin(ctx context.Context, x *exchange) error {
 	rec := x.record(audit.Intent)
 	x.describe(&rec, x.call, x.decision, x.frame.params)
+	if x.task != nil {
+		x.describeTask(&rec)
+	}
 	rec.Stages = x.stages
 	rec.Durability = x.durability().String()
 	x.stages = nil // Put has encoded them when the next ones are noted
@@ -193,6 +196,9 @@ func (p *Proxy) recordRefusal(ctx context.Context, x *exchange, r *Refusal) erro
 	rec := x.record(audit.Refusal)
 	if x.call != nil {
 		x.describe(&rec, x.call, x.decision, x.frame.params)
+		if x.task != nil {
+			x.describeTask(&rec)
+		}
 		rec.Durability = Strict.String()
 	} else {
 		rec.Target = cut(x.target(), maxName)

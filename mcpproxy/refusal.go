@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/tidwall/sjson"
@@ -108,6 +109,9 @@ func (r *Refusal) reply(id toolcall.JSON, e era, call toolcall.ID) (string, erro
 		if errors.As(r.err, &v) {
 			b.set("error.data.supported", supportedVersions())
 			b.set("error.data.requested", v.requested)
+		}
+		if errors.Is(r.err, errNeedsTasks) {
+			b.raw("error.data.requiredCapabilities.extensions."+strings.ReplaceAll(tasksExtension, ".", `\.`), "{}")
 		}
 		return b.done()
 	}

@@ -3,6 +3,7 @@ package mcpproxy
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"mcpguard/audit"
 	"mcpguard/redact"
@@ -40,6 +41,9 @@ type Snapshot interface {
 	Redactions(c toolcall.Caller, upstream, tool string) []string
 	// Redactor is the union of the named profiles.
 	Redactor(names []string) *redact.Redactor
+	// WithoutDemands names the same profiles without what they demand of a
+	// result: they mask what is there, and withhold nothing for what is not.
+	WithoutDemands(names []string) []string
 	// Digest names the policy.
 	Digest() string
 }
@@ -63,4 +67,24 @@ type Archive interface {
 	Ended(ctx context.Context, session toolcall.ID) (bool, error)
 	// KeepCatalogue keeps the tool definitions behind a digest.
 	KeepCatalogue(ctx context.Context, digest string, definitions []byte) error
+	Tasks
+}
+
+// Tasks keeps which calls are tasks, for all sessions of a caller. What a method
+// without an error has changed is durable; after an error it may be.
+type Tasks interface {
+	// KeepTask keeps t and returns it, or the task that has its name already.
+	// Expired tasks may go, and of the owner's ended ones the oldest beyond most.
+	KeepTask(ctx context.Context, t toolcall.Task, most int) (toolcall.Task, error)
+	// EndTask notes that how the task of a call ended is in the record.
+	EndTask(ctx context.Context, call toolcall.ID) error
+	// DropTask removes the task of a call.
+	DropTask(ctx context.Context, call toolcall.ID) error
+	// TaskOf is the task that a call made; false: there is none.
+	TaskOf(ctx context.Context, call toolcall.ID) (toolcall.Task, bool, error)
+	// TaskNamed is the task of that name; false: there is none.
+	TaskNamed(ctx context.Context, name toolcall.Digest) (toolcall.Task, bool, error)
+	// OpenTasks counts the tasks that have neither ended nor expired: those of an
+	// owner, and all.
+	OpenTasks(ctx context.Context, owner toolcall.Digest, now time.Time) (own, all int, err error)
 }

@@ -38,13 +38,18 @@ func (p *Proxy) settle(ctx context.Context, x *exchange, f frame, status int) (t
 		end.outcome, end.reason = toolcall.OutcomeWithheld, p.upstreamRefusal(err).Reason
 	}
 	x.took("redact", clock)
+	if err == nil && x.last != nil {
+		of := end
+		of.outcome = x.last.outcome
+		err = x.taskEnded(p.last, x.task, x.last, of)
+	}
 	if recorded := p.finish(x, end); recorded != nil {
 		err = recorded
 	}
 	if err != nil {
 		r := p.upstreamRefusal(err)
 		p.logRefusal(r)
-		text, err := r.reply(x.frame.id, x.ses.era, x.callID())
+		text, err := x.refusedAsError(r).reply(x.frame.id, x.ses.era, x.callID())
 		if err != nil {
 			text = errorReply(x.frame.id, codeInternal, "internal error of mcpguard")
 		}
@@ -85,13 +90,19 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 	if f, err = x.asAsked(f); err != nil {
 		return "", f, err
 	}
-	if promisesMore(f.parts) {
-		return "", f, x.afterwards("answer", "it is a task, or a kind of result that mcpguard does not know", nil)
+	switch {
+	case x.task != nil:
+		f, err = x.taskAnswered(ctx, f)
+	case x.starts(f.parts):
+		end.outcome = toolcall.OutcomeTask
+		f, err = x.taskStarted(ctx, f)
+	case promisesMore(f.parts):
+		err = x.afterwards("answer", "it is a task that was not asked for, or a kind of result that mcpguard does not know", nil)
+	case asksInput(f.parts):
+		f, err = x.inputAsked(ctx, f)
 	}
-	if asksInput(f.parts) {
-		if f, err = x.inputAsked(ctx, f); err != nil {
-			return "", f, err
-		}
+	if err != nil {
+		return "", f, err
 	}
 	if x.method.result != nil && !f.result.IsZero() {
 		if f, err = x.method.result(ctx, x, f); err != nil {
@@ -125,8 +136,8 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 	return `{"jsonrpc":"2.0","id":` + f.id.Text() + `,"` + name + `":` + clean.Text() + `}`, f, nil
 }
 
-// promisesMore reports whether a result is not the last word: what a task says
-// later would come by a road that is not guarded.
+// promisesMore reports whether a result is not the last word: what is said later
+// would come by a road that is not guarded.
 func promisesMore(r resultParts) bool {
 	kind, _ := r.resultType.Str()
 	switch kind {
@@ -157,7 +168,7 @@ func withheld(x *exchange, err error) error {
 // afterwards refuses an answer after the call was executed.
 func (x *exchange) afterwards(stage, reason string, err error) *Refusal {
 	r := &Refusal{Stage: stage, Reason: reason, Ran: true, err: err}
-	if x.call == nil || x.call.Kind != toolcall.Tool {
+	if x.call == nil || x.call.Kind != toolcall.Tool || x.frame.method != "tools/call" {
 		r.Code = codeInternal
 		r.Reason = r.text()
 	}

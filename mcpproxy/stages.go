@@ -26,6 +26,7 @@ var stages = []stage{
 	{"find", find},       // the target exists, for this caller
 	{"decide", decide},   // policy
 	{"hold", hold},       // a person must agree
+	{"task", mayStart},   // what may become a task can be followed
 }
 
 // find builds the call and looks up what it addresses. What the caller may not
@@ -45,9 +46,6 @@ func find(ctx context.Context, p *Proxy, x *exchange) error {
 	}
 	if x.method.kind == toolcall.Method {
 		x.call.Args = x.frame.params
-	}
-	if !x.frame.params.Member("task").IsZero() {
-		return &Refusal{Stage: "find", Code: codeInvalidParams, Reason: "calls as tasks are not available: send the call without params.task"}
 	}
 	if t := x.call.Args.Type(); t != toolcall.NoType && t != toolcall.ObjectType {
 		return &Refusal{Stage: "find", Code: codeInvalidParams, Reason: "params.arguments must be an object"}

@@ -31,7 +31,8 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata/wire as
 //	-- N --              a message of a client: "CALLER ERA PATH", headers, an empty
 //	                     line, the body. ERA is POST, GET or DELETE for a request as it
 //	                     stands, LEGACY for one with the caller's last session, MODERN
-//	                     for one with the headers and _meta of 2026-07-28, BEGIN for a
+//	                     for one with the headers and _meta of 2026-07-28, TASKS for one
+//	                     whose client follows tasks besides, BEGIN for a
 //	                     legacy handshake of which nothing is told. "until 2" behind the
 //	                     path goes on with the next message after two events.
 //	                     "CALLER WAIT N" reads the answer to message N to its end.
@@ -39,7 +40,7 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata/wire as
 //	-- upstream saw --   what the upstream was sent
 //	-- records --        what was recorded
 //
-// ${N.session}, ${N.cursor} and ${N.state} stand for what answer N gave away.
+// ${N.session}, ${N.cursor}, ${N.state} and ${N.task} stand for what answer N gave away.
 // The last three kinds of section are written by -update.
 func TestConversations(t *testing.T) {
 	paths, err := filepath.Glob("../testdata/wire/*.txtar")
@@ -164,6 +165,10 @@ func (c *conversation) message(n, text string) {
 		var own []string
 		body, own = modernize(c.t, body)
 		headers, verb, session = append(own, headers...), http.MethodPost, ""
+	case "TASKS":
+		var own []string
+		body, own = modernize(c.t, declaring(c.t, body))
+		headers, verb, session = append(own, headers...), http.MethodPost, ""
 	case "LEGACY":
 		verb = http.MethodPost
 	default:
@@ -215,11 +220,22 @@ func (c *conversation) answer(n string, res *http.Response, body string) {
 		"session": res.Header.Get("Mcp-Session-Id"),
 		"cursor":  gjson.Get(last, "result.nextCursor").String(),
 		"state":   gjson.Get(last, "result.requestState").String(),
+		"task":    gjson.Get(last, "result.task.taskId").String() + gjson.Get(last, "result.taskId").String(),
 	} {
-		if value != "" {
+		if value != "" && !c.known(value) {
 			c.given[n+"."+name] = value
 		}
 	}
+}
+
+// known reports whether an answer before gave the value away.
+func (c *conversation) known(value string) bool {
+	for _, given := range c.given {
+		if given == value {
+			return true
+		}
+	}
+	return false
 }
 
 // fill puts what was given away in the place of its name.

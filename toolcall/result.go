@@ -14,6 +14,7 @@ const (
 	OutcomeWithheld                 // a result that could not be made safe
 	OutcomeFailed                   // the upstream was down, late or unreadable
 	OutcomeCancelled                // the caller gave up
+	OutcomeTask                     // a task: how that ended is another outcome of the same call, or nobody knows
 )
 
 func (o Outcome) String() string {
@@ -23,4 +24,4 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-var outcomeNames = [...]string{"unknown", "ok", "tool_error", "error", "refused", "withheld", "failed", "cancelled"}
+var outcomeNames = [...]string{"unknown", "ok", "tool_error", "error", "refused", "withheld", "failed", "cancelled", "task"}

@@ -205,6 +205,16 @@ func (p *Policy) Redactor(names []string) *redact.Redactor {
 	return p.profiles.union(set).redactor
 }
 
+// WithoutDemands are the names of the same profiles without what they demand
+// ("require"): of what is said beside a result nothing can be demanded.
+func (p *Policy) WithoutDemands(names []string) []string {
+	masks := make([]string, 0, len(names))
+	for _, name := range names {
+		masks = append(masks, strings.TrimSuffix(name, masksOnly)+masksOnly)
+	}
+	return masks
+}
+
 // withholdAll requires what stands deeper than strict JSON nests (128 levels),
 // so that every document lacks it.
 func withholdAll() *redact.Redactor {

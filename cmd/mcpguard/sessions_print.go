@@ -86,8 +86,11 @@ func printMoment(w io.Writer, m *moment, full bool) {
 	if end == nil {
 		return
 	}
-	if m.Kind == audit.Intent {
+	switch m.Kind {
+	case audit.Intent:
 		detail("  %s", outcomeLine(m, end))
+	case audit.Outcome: // of a task, after its call
+		detail("  %s", outcomeName(end))
 	}
 	if !end.Result.IsZero() {
 		text := shorten(end.Result, full)
@@ -109,6 +112,9 @@ func headline(m *moment) string {
 	target := m.Method
 	if m.Target != "" {
 		target = strings.TrimPrefix(m.Upstream+"/"+m.Target, "/")
+	}
+	if !m.Task.IsZero() {
+		target = m.Method + " of " + target
 	}
 	word := strings.ReplaceAll(m.Kind.String(), "_", " ")
 	if d := decisionOf(m); d != "" {
@@ -149,8 +155,10 @@ func outcomeLine(m *moment, end *audit.Record) string {
 	if m.End == nil {
 		return "unknown: forwarded; still under way, or lost with the process"
 	}
-	return fmt.Sprintf("%s in %s", strings.ReplaceAll(end.Outcome.String(), "_", " "), m.Took().Round(10*time.Microsecond))
+	return fmt.Sprintf("%s in %s", outcomeName(end), m.Took().Round(10*time.Microsecond))
 }
+
+func outcomeName(end *audit.Record) string { return strings.ReplaceAll(end.Outcome.String(), "_", " ") }
 
 func redaction(f redact.Finding) string {
 	return fmt.Sprintf("%s %s in %s, %s", f.Profile, f.Path, f.Surface, count(f.Count, "value"))

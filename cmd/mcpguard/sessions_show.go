@@ -151,6 +151,7 @@ type momentJSON struct {
 	Edge     string    `json:"edge,omitempty"`
 	Record   string    `json:"record"`
 	Call     string    `json:"call,omitempty"`
+	Task     string    `json:"task,omitempty"`
 	Decision string    `json:"decision,omitempty"`
 	Rule     string    `json:"rule,omitempty"`
 	File     string    `json:"file,omitempty"`
@@ -203,6 +204,9 @@ func momentInJSON(m *moment) momentJSON {
 		Era: m.Era, Policy: m.Policy, Catalogue: m.Catalogue, Definition: m.Definition, Durability: m.Durability}
 	if !m.Call.IsZero() {
 		j.Call = m.Call.String()
+	}
+	if !m.Task.IsZero() {
+		j.Task = m.Task.String()
 	}
 	if m.TargetKind != toolcall.NoKind {
 		j.Kind = m.TargetKind.String()

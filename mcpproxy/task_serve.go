@@ -1,0 +1,121 @@
+package mcpproxy
+
+import (
+	"context"
+	"fmt"
+
+	"mcpguard/toolcall"
+)
+
+// followTask serves the requests about one task: tasks/get, tasks/result,
+// tasks/cancel and tasks/update. Each is a call of its own in the record, tied to
+// the one that made the task.
+func (p *Proxy) followTask(ctx context.Context, x *exchange) {
+	if err := x.findTask(ctx); err != nil {
+		p.refuse(ctx, x, err)
+		return
+	}
+	if err := p.begin(ctx, x); err != nil {
+		p.fail(ctx, x, err)
+		return
+	}
+	p.forward(ctx, x)
+}
+
+// findTask puts the upstream's own id in the place of the client's.
+func (x *exchange) findTask(ctx context.Context) error {
+	if err := x.needsTasks(); err != nil {
+		return err
+	}
+	at := x.frame.params.Member("taskId")
+	handle, ok := at.Str()
+	if !ok {
+		return badFrame("params.taskId must be a string")
+	}
+	t, err := x.taskOf(ctx, handle)
+	switch {
+	case err != nil:
+		return err
+	case t == nil:
+		return noTask()
+	}
+	id, err := toolcall.NewID()
+	if err != nil {
+		return fmt.Errorf("make a call id: %w", err)
+	}
+	input := x.frame.params.Member("inputResponses")
+	if !input.IsZero() && (x.frame.method != "tasks/update" || input.Type() != toolcall.ObjectType) {
+		return badFrame("params.inputResponses must be an object, and of tasks/update")
+	}
+	x.frame, err = x.frame.with(at, toolcall.Quote(t.id))
+	if err != nil {
+		return err
+	}
+	x.task, x.decision = t, t.decision
+	x.decision.Redact = t.redactions()
+	x.call = &toolcall.Call{ID: id, Caller: x.caller, Session: x.ses.id, Upstream: x.ses.up.Name, Kind: toolcall.Tool, Name: t.Tool,
+		Args: x.frame.params.Member("inputResponses"), Meta: x.frame.meta(), At: x.started}
+	if x.frame.method == "tasks/update" {
+		return hold(ctx, x.p, x) // what a person should agree to gets no more input without
+	}
+	return nil
+}
+
+// taskAnswered makes the answer about a task fit to leave. The policy may have
+// changed while it was waited for: then the task is judged again, and both apply.
+func (x *exchange) taskAnswered(ctx context.Context, f frame) (frame, error) {
+	if snap := x.p.cfg.Judge.Current(); snap.Digest() != x.snap.Digest() {
+		before := x.task.redactions()
+		x.snap = snap
+		t, err := x.judgeTask(ctx, x.task.Task, x.task.id)
+		switch {
+		case err != nil:
+			return frame{}, err
+		case t == nil:
+			return frame{}, x.afterwards("decide", "the policy that is in force now denies it", nil)
+		}
+		t.Redact = before
+		x.task = t
+		x.redactor = snap.Redactor(t.redactions())
+	}
+	t := x.task
+	if !f.err.IsZero() {
+		switch {
+		case x.frame.method != "tasks/result":
+			x.demandNothing(t.redactions())
+		case !unknownTask(f.err):
+			x.last = &said{ended: true, outcome: toolcall.OutcomeError}
+		}
+		return f, nil
+	}
+	if promisesMore(f.parts) {
+		return frame{}, x.afterwards("task", "it is no last word", nil)
+	}
+	meta := f.result.Member("_meta")
+	switch {
+	case x.frame.method == "tasks/result":
+		if asksInput(f.parts) {
+			return frame{}, x.afterwards("task", "it is no last word", nil)
+		}
+		x.last = &said{ended: true, outcome: outcomeOf(f)}
+		f, err := f.edited(relatedEdits(meta, t))
+		return f, err
+	case x.frame.method != "tasks/get" && f.result.Member("taskId").IsZero(): // an acknowledgement (extension)
+		x.demandNothing(t.redactions())
+		return x.surveyed(f, relatedEdits(meta, t))
+	}
+	x.last = &said{}
+	f, err := x.state(ctx, f, f.result, t, x.last)
+	if err == nil && x.last.result.IsZero() {
+		x.demandNothing(t.redactions())
+	}
+	return f, err
+}
+
+// unknownTask reports whether an error says that the upstream does not know the
+// task (any more): how it ended stays unknown.
+func unknownTask(failed toolcall.JSON) bool {
+	n, ok := failed.Member("code").Number()
+	code, _ := toolcall.Integer(codeInvalidParams).Number()
+	return ok && n.Comparable() && n.Compare(code) == 0
+}
