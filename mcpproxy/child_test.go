@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,8 @@ func (c *child) handle(m heard, line string) {
 		c.say(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{` + about + `}}`)
 		c.say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{` + about + `}}`)
 		c.say(m.result(`{"resultType":"complete",` + about + `}`))
+	case m.Method == "tasks/result": // each process counts its tasks from 1
+		c.say(m.result(`{"content":[],"structuredContent":{"pid":` + strconv.Itoa(os.Getpid()) + `}}`))
 	case m.Method == "":
 		c.say(c.asking.result(`{"content":[],"structuredContent":` + line + `}`))
 	case text == "ask":

@@ -28,6 +28,8 @@ type heard struct {
 		ProtocolVersion string          `json:"protocolVersion"`
 		RequestID       json.RawMessage `json:"requestId"`
 		RequestState    string          `json:"requestState"`
+		Task            json.RawMessage `json:"task"`
+		TaskID          string          `json:"taskId"`
 	} `json:"params"`
 
 	verb   string      // HTTP method

@@ -172,7 +172,7 @@ func hold(_ context.Context, _ *Proxy, x *exchange) error {
 	}
 	r := &Refusal{Stage: "hold", Rule: x.decision.Rule, File: x.decision.File, Line: x.decision.Line,
 		Reason: "a person must approve this call, and this version of mcpguard cannot ask anybody: nothing was executed"}
-	if x.call.Kind != toolcall.Tool {
+	if x.call.Kind != toolcall.Tool || x.task != nil {
 		r.Code = codeInvalidParams
 	}
 	return r
