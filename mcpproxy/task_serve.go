@@ -3,6 +3,7 @@ package mcpproxy
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"mcpguard/toolcall"
 )
@@ -86,7 +87,7 @@ func (x *exchange) taskAnswered(ctx context.Context, f frame) (frame, error) {
 		case !unknownTask(f.err):
 			x.last = &said{ended: true, outcome: toolcall.OutcomeError}
 		}
-		return f, nil
+		return x.withHandle(f)
 	}
 	if promisesMore(f.parts) {
 		return frame{}, x.afterwards("task", "it is no last word", nil)
@@ -111,6 +112,21 @@ func (x *exchange) taskAnswered(ctx context.Context, f frame) (frame, error) {
 	}
 	return f, err
 }
+
+// withHandle puts the client's id in the place of the upstream's in the message of
+// an error: servers quote the id that they were asked for. A short id could be a
+// part of any word, and stays.
+func (x *exchange) withHandle(f frame) (frame, error) {
+	message := f.err.Member("message")
+	text, ok := message.Str()
+	if !ok || len(x.task.id) < minQuotedID || !strings.Contains(text, x.task.id) {
+		return f, nil
+	}
+	return f.with(message, toolcall.Quote(strings.ReplaceAll(text, x.task.id, x.task.Handle)))
+}
+
+// minQuotedID is the length from which an id is known when it is quoted.
+const minQuotedID = 8
 
 // unknownTask reports whether an error says that the upstream does not know the
 // task (any more): how it ended stays unknown.
