@@ -1,6 +1,7 @@
 package mcpproxy_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -365,17 +366,29 @@ func TestLawNoRecordNoTask(t *testing.T) {
 		if got := sam.about("2", method, task); got.get("result").Exists() {
 			t.Errorf("an end that is not in the record: %s", got)
 		}
-		up2 := newTaskServer(t)
-		r2 := newRig(t, setup{policy: taskPolicy, upstreams: up2.upstreams()})
-		sam2 := agentOf(r2, "sam")
-		up2.on["tools/call"] = func(w http.ResponseWriter, m heard) {
-			r2.store.FailLost()
-			up2.call(w, m)
+	})
+}
+
+// Law 7: a task that is not remembered is not told of.
+func TestLawForgottenTasksAreWithheld(t *testing.T) {
+	inBothShapes(t, func(t *testing.T, agentOf func(*rig, string) *agent) {
+		up := newTaskServer(t)
+		r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams(),
+			archive: func(a archive) mcpproxy.Archive { return forgetful{a} }})
+		if got := agentOf(r, "sam").asTask("1", "echo", say("hi")); strings.Contains(got.body, `"taskId"`) || got.reason() == "" {
+			t.Errorf("the client got %s", got)
 		}
-		if got := sam2.asTask("1", "echo", say("hi")); strings.Contains(got.body, "up-0") || strings.Contains(got.body, `"taskId"`) {
-			t.Errorf("a task that is not remembered: %s", got)
+		if got := r.outcomes(); got != "withheld" {
+			t.Errorf("outcomes: %s", got)
 		}
 	})
+}
+
+// forgetful keeps no tasks.
+type forgetful struct{ archive }
+
+func (forgetful) KeepTask(context.Context, toolcall.Task, int) (toolcall.Task, error) {
+	return toolcall.Task{}, storetest.ErrDisk
 }
 
 // Law 14: one caller's open tasks are bounded. Beyond that a client that asks for
@@ -394,14 +407,78 @@ func TestLawOpenTasksAreBounded(t *testing.T) {
 		if up.count() != 2 {
 			t.Errorf("the upstream made %d tasks", up.count())
 		}
-		fran.start("1", "echo", say("hi")) // not hers
+		if got := fran.asTask("2", "echo", say(strings.Repeat("x", 65<<10))); strings.Contains(got.body, `"taskId"`) {
+			t.Errorf("more arguments than are kept: %.200s", got)
+		}
+		fran.start("1", "echo", say("hi")) // it is not her bound
 		up.set("cancelled")
 		sam.about("4", "tasks/get", last)
 		sam.start("5", "echo", say("hi"))
-		if got := sam.asTask("6", "echo", say(strings.Repeat("x", 65<<10))); strings.Contains(got.body, `"taskId"`) {
-			t.Errorf("more arguments than are kept: %.200s", got)
-		}
 	})
+}
+
+// Law 14: so are the tasks of all callers together.
+func TestLawAllOpenTasksAreBounded(t *testing.T) {
+	up := newTaskServer(t)
+	r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams(), limits: func(l *mcpproxy.Limits) { l.Tasks = 1 }})
+	r.legacy("sam", "/mcp").start("1", "echo", say("hi"))
+	if got := r.legacy("fran", "/mcp").asTask("1", "echo", say("hi")); got.get("error.code").Int() != -32602 || up.count() != 1 {
+		t.Errorf("one too many: %s", got)
+	}
+}
+
+// A policy that comes while an answer is waited for judges it, and masks it.
+func TestLawTasksAreJudgedAtTheirAnswer(t *testing.T) {
+	for name, c := range map[string]struct{ policy, want string }{
+		"denied": {`{version: 1, roles: {everyone: {allow: [crm/get_customer]}}}`, ""},
+		"masked": {`{version: 1, roles: {everyone: {allow: ["crm/*"], redact: [more]}}, redactions: {pii: {paths: ["**.ssn"]}, more: {paths: ["**.name"]}}}`,
+			`{"ssn":"[redacted]","name":"[redacted]"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := newTaskServer(t)
+			up.secret += `,"name":"Ada Lovelace"`
+			r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams()})
+			sam := r.legacy("sam", "/mcp")
+			task := sam.start("1", "echo", say("hi"))
+			answer := up.on["tasks/result"]
+			up.on["tasks/result"] = func(w http.ResponseWriter, m heard) {
+				r.engine.Swap(compile(t, c.policy))
+				answer(w, m)
+			}
+			got := sam.about("2", "tasks/result", task)
+			if strings.Contains(got.body, theSecret) || strings.Contains(got.body, "Ada") || got.get("result.structuredContent").Raw != c.want {
+				t.Errorf("the answer: %s", got)
+			}
+		})
+	}
+}
+
+// A tool that its upstream does not offer any more has no tasks.
+func TestTasksGoWithTheirTool(t *testing.T) {
+	up := newTaskServer(t)
+	r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams()})
+	sam := r.agent("sam", "/mcp")
+	task := sam.start("1", "echo", say("hi"))
+	up.on["tools/list"] = func(w http.ResponseWriter, m heard) { sayJSON(w, m.result(`{"tools":[]}`)) }
+	r.clock.forward(6 * time.Minute) // the catalogue is old
+	if got := sam.about("2", "tasks/get", task); !notFound(got) {
+		t.Errorf("tasks/get: %s", got)
+	}
+}
+
+// Servers quote the id that they were asked for: the client finds its own there.
+func TestErrorsQuoteTheClientsTaskID(t *testing.T) {
+	up := newTaskServer(t)
+	up.next = "the-upstreams-id"
+	r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams()})
+	sam := r.legacy("sam", "/mcp")
+	task := sam.start("1", "echo", say("hi"))
+	up.on["tasks/get"] = func(w http.ResponseWriter, m heard) {
+		sayJSON(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"error":{"code":-32602,"message":"Task not found: `+m.Params.TaskID+`"}}`)
+	}
+	if got := sam.about("2", "tasks/get", task).reason(); got != "Task not found: "+task {
+		t.Errorf("the error: %s", got)
+	}
 }
 
 // An id that an upstream gives to two callers' calls belongs to neither: each could

@@ -34,6 +34,7 @@ type setup struct {
 	store     *storetest.Memory         // nil: one of its own
 	watch     func([]audit.Entry) error // sees what is about to be kept; an error of it is the store's
 	keys      *keyring.Ring             // nil: a ring of its own
+	archive   func(archive) mcpproxy.Archive
 }
 
 // rig is a proxy with real neighbours, joined like cmd/mcpguard joins them: a
@@ -82,9 +83,13 @@ func newRig(t testing.TB, s setup) *rig {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
+	var kept mcpproxy.Archive = archive{r.store}
+	if s.archive != nil {
+		kept = s.archive(archive{r.store})
+	}
 	r.proxy, err = mcpproxy.New(mcpproxy.Config{
 		Upstreams: s.upstreams, Auth: s.auth, Judge: judge{r.engine}, Record: record, Keys: r.keys,
-		Archive: archive{r.store}, Limits: limits, Keep: s.keep, Now: s.now,
+		Archive: kept, Limits: limits, Keep: s.keep, Now: s.now,
 		Log:      slog.New(slog.NewTextHandler(r.logs, nil)),
 		Loopback: !s.public, Hosts: s.hosts, Origins: s.origins,
 	})

@@ -93,7 +93,7 @@ func (x *exchange) taskOf(ctx context.Context, handle string) (*task, error) {
 	if err != nil {
 		return nil, unkept(err)
 	}
-	if !ok || kept.Handle != handle || kept.Name != x.taskName(id) {
+	if !ok || kept.Name != x.taskName(id) {
 		return nil, nil
 	}
 	return x.judgeTask(ctx, kept, id)
@@ -111,12 +111,10 @@ func (x *exchange) taskNamed(ctx context.Context, id string) (*task, error) {
 	return x.judgeTask(ctx, kept, id)
 }
 
-// judgeTask is a task, if it is the caller's at this upstream, and if today's
-// policy lets them see its tool and does not deny the call that made it.
+// judgeTask is a task, if it is the caller's at this upstream and has not expired,
+// which the seal over its arguments says, and if today's policy does not deny the
+// call that made it, of a tool that is still there.
 func (x *exchange) judgeTask(ctx context.Context, kept toolcall.Task, id string) (*task, error) {
-	if kept.Owner != x.owner() || kept.Upstream != x.ses.up.Name || !kept.Expires.After(x.p.now()) {
-		return nil, nil
-	}
 	text, ok := x.unseal(purposeTaskArgs, kept.Call.String(), kept.Args)
 	if !ok {
 		return nil, nil
@@ -133,11 +131,8 @@ func (x *exchange) judgeTask(ctx context.Context, kept toolcall.Task, id string)
 			return nil, unkept(err)
 		}
 	}
-	if call.Def == nil || !x.snap.Visible(x.caller, toolcall.Tool, kept.Upstream, kept.Tool) {
-		return nil, nil
-	}
 	t := &task{Task: kept, id: id, decision: x.snap.Judge(call)}
-	if t.decision.Effect == toolcall.Deny {
+	if call.Def == nil || t.decision.Effect == toolcall.Deny {
 		return nil, nil
 	}
 	return t, nil
