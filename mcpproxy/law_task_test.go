@@ -481,6 +481,44 @@ func TestErrorsQuoteTheClientsTaskID(t *testing.T) {
 	}
 }
 
+// An error of tasks/result is how the call ended, unless it says that the upstream
+// does not know the task (any more): then nobody knows.
+func TestErrorsOfTaskResults(t *testing.T) {
+	for code, want := range map[string]string{"-32603": "task error error", "-32602": "task error"} {
+		t.Run(code, func(t *testing.T) {
+			up := newTaskServer(t)
+			r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams()})
+			sam := r.legacy("sam", "/mcp")
+			task := sam.start("1", "echo", say("hi"))
+			up.on["tasks/result"] = func(w http.ResponseWriter, m heard) {
+				sayJSON(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"error":{"code":`+code+`,"message":"no"}}`)
+			}
+			if got := sam.about("2", "tasks/result", task); got.reason() != "no" {
+				t.Errorf("the client got %s", got)
+			}
+			if got := r.outcomes(); got != want {
+				t.Errorf("outcomes: %s; want %s", got, want)
+			}
+		})
+	}
+}
+
+// A refusal of a call as a task is an error: a result of the tool would be no
+// answer to it.
+func TestRefusedTasksAreErrors(t *testing.T) {
+	up := newTaskServer(t)
+	r := newRig(t, setup{policy: strings.Replace(taskPolicy, "crm/echo,", "{tool: crm/echo, args: {text: {equals: hi}}},", 1), upstreams: up.upstreams()})
+	sam := r.legacy("sam", "/mcp")
+	got := sam.asTask("1", "echo", say("no"))
+	if got.get("error.code").Int() != -32602 || !strings.HasPrefix(got.reason(), "Denied by mcpguard") {
+		t.Errorf("denied: %s", got)
+	}
+	up.on["tools/call"] = func(w http.ResponseWriter, m heard) { sayJSON(w, m.result(`{"task":{"status":"working"}}`)) }
+	if got := sam.asTask("2", "echo", say("hi")); !got.get("error").Exists() {
+		t.Errorf("withheld: %s", got)
+	}
+}
+
 // An id that an upstream gives to two callers' calls belongs to neither: each could
 // read what is the other's.
 func TestLawATaskIDGivenTwiceIsNobodys(t *testing.T) {
@@ -493,6 +531,10 @@ func TestLawATaskIDGivenTwiceIsNobodys(t *testing.T) {
 		if again := sam.start("2", "echo", say("hi")); again != task {
 			t.Error("the same task of the same caller has two ids")
 		}
+		if got := sam.asTask("8", "echo", say("other")); strings.Contains(got.body, `"taskId"`) {
+			t.Errorf("another call of the same caller: %s", got)
+		}
+		task = sam.start("9", "echo", say("hi"))
 		if got := fran.asTask("1", "echo", say("hi")); strings.Contains(got.body, `"taskId"`) {
 			t.Errorf("the second caller: %s", got)
 		}

@@ -245,14 +245,14 @@ func TestEveryRowHasAConversation(t *testing.T) {
 func rowText(m method) string {
 	sees := map[judgement]string{
 		noPlace: "refused: not followed", free: "free", byTarget: "`" + m.kind.String() + "` rules, by `params." + m.target + "`",
-		byAnswer: "its answer is filtered by `" + m.kind.String() + "` rules", byAsk: "`request: UPSTREAM/" + m.ask + "`",
+		byAnswer: "its answer is filtered by `" + m.kind.String() + "` rules", byTask: "as the call that made the task", byAsk: "`request: UPSTREAM/" + m.ask + "`",
 	}[m.sees]
 	if m.sees == byTarget {
 		switch m.name {
 		case "completion/complete":
 			sees = "`prompt` or `resource` rules, by `params.ref`"
 		case listenMethod:
-			sees = "`resource` rules, each URI"
+			sees = "`resource` rules, each URI; each task as its call"
 		}
 	}
 	record := map[keeping]string{nothing: "", asCall: "intent, outcome", asEvent: "event", asList: "list", asSession: "session"}[m.record]

@@ -95,7 +95,7 @@ func (x *exchange) taskStarted(ctx context.Context, f frame) (frame, error) {
 		return frame{}, unkept(err)
 	}
 	if kept.Call != t.Call {
-		if !sameTask(kept, t.Task) {
+		if !x.sameTask(kept, t.Task) {
 			// Whose is it? Then it is nobody's: either could read what is the other's.
 			if err := x.p.cfg.Archive.DropTask(ctx, kept.Call); err != nil {
 				return frame{}, unkept(err)
@@ -108,10 +108,11 @@ func (x *exchange) taskStarted(ctx context.Context, f frame) (frame, error) {
 	return x.state(ctx, f, body, t, nil)
 }
 
-// sameTask reports whether two calls are so much alike that an upstream may have
-// answered the second with the task of the first.
-func sameTask(a, b toolcall.Task) bool {
-	return a.Owner == b.Owner && a.Upstream == b.Upstream && a.Tool == b.Tool && a.Policy == b.Policy && slices.Equal(a.Redact, b.Redact)
+// sameTask reports whether the call of the task a was this one once more: then an
+// upstream may have answered with the same task.
+func (x *exchange) sameTask(a, b toolcall.Task) bool {
+	args, ok := x.unseal(purposeTaskArgs, a.Call.String(), a.Args)
+	return ok && args == x.call.Args.Text() && a.Tool == b.Tool && a.Policy == b.Policy && slices.Equal(a.Redact, b.Redact)
 }
 
 // lifeOf is how long a task is remembered: as long as the upstream says, but at
