@@ -61,7 +61,14 @@ func tasksListed(ctx context.Context, x *exchange, f frame) (frame, error) {
 // business.
 func (x *exchange) listedTask(ctx context.Context, item, at toolcall.JSON) (*task, error) {
 	id, ok := at.Str()
-	if !ok || noFoldedNames(item, taskNames) != nil || !item.Member("result").IsZero() || !item.Member("error").IsZero() || !item.Member("inputRequests").IsZero() {
+	for m := item.Members(); m.Next(); {
+		switch m.Name() {
+		case "result", "error", "inputRequests": // which a list does not have
+			return nil, nil
+		}
+		ok = ok && foldsTo(taskNames, m.Name()) == ""
+	}
+	if !ok {
 		return nil, nil
 	}
 	return x.taskNamed(ctx, id)
