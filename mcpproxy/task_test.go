@@ -122,7 +122,7 @@ func TestTaskResultsAreWaitedFor(t *testing.T) {
 	gone := make(chan struct{})
 	up.on["tasks/result"] = func(w http.ResponseWriter, m heard) {
 		if m.Params.TaskID == "up-0" {
-			time.Sleep(300 * time.Millisecond) // longer than the upstream may be silent
+			time.Sleep(2500 * time.Millisecond) // longer than the upstream may be silent
 			sayJSON(w, m.result(`{"content":[]}`))
 			return
 		}
@@ -136,7 +136,7 @@ func TestTaskResultsAreWaitedFor(t *testing.T) {
 		}
 		close(gone)
 	}
-	r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams(), limits: func(l *mcpproxy.Limits) { l.Timeout = 100 * time.Millisecond }})
+	r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams(), limits: func(l *mcpproxy.Limits) { l.Timeout = 2 * time.Second }})
 	sam := r.legacy("sam", "/mcp")
 	first, second := sam.start("1", "echo", say("hi")), sam.start("2", "echo", say("hi"))
 	if got := sam.about("3", "tasks/result", first); !got.get("result.content").Exists() {
