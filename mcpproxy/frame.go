@@ -57,7 +57,7 @@ const maxID = 258
 // take for different ones, and members that differ from the protocol's only by
 // case: encoding/json would read those as the protocol's own.
 func readFrame(text string, limits toolcall.Limits) (frame, error) {
-	raw, err := toolcall.Parse(text, limits)
+	raw, err := toolcall.ParseLong(text, limits)
 	if err != nil {
 		if errors.Is(err, toolcall.ErrTooLarge) {
 			return frame{}, err

@@ -15,6 +15,7 @@ import (
 // every value therefore reads a text as often as it is nested deep.
 type Members struct {
 	doc   JSON
+	long  leaps
 	at    int // behind the last member, or behind the opening brace
 	name  JSON
 	value JSON
@@ -26,7 +27,7 @@ func (j JSON) Members() Members {
 	if j.Type() != ObjectType {
 		return Members{}
 	}
-	return Members{doc: j, at: 1}
+	return Members{doc: j, long: j.leaps(), at: 1}
 }
 
 // Next goes to the next member and reports whether there is one.
@@ -43,8 +44,8 @@ func (m *Members) Next() bool {
 	end := skipString(s, i)
 	m.name = proved(s[i:end])
 	i = separator(s, end)
-	m.at = skipValue(s, i)
-	m.value = proved(s[i:m.at])
+	m.at = m.long.skip(s, i)
+	m.value = m.doc.part(i, m.at)
 	return true
 }
 
@@ -83,6 +84,7 @@ func (m *Members) Value() JSON { return m.value }
 // Elements walks the elements of an array in order.
 type Elements struct {
 	doc   JSON
+	long  leaps
 	at    int // behind the last element, or behind the opening bracket
 	value JSON
 }
@@ -93,7 +95,7 @@ func (j JSON) Elements() Elements {
 	if j.Type() != ArrayType {
 		return Elements{}
 	}
-	return Elements{doc: j, at: 1}
+	return Elements{doc: j, long: j.leaps(), at: 1}
 }
 
 // Next goes to the next element and reports whether there is one.
@@ -107,8 +109,8 @@ func (e *Elements) Next() bool {
 		*e = Elements{}
 		return false
 	}
-	e.at = skipValue(s, i)
-	e.value = proved(s[i:e.at])
+	e.at = e.long.skip(s, i)
+	e.value = e.doc.part(i, e.at)
 	return true
 }
 
@@ -117,8 +119,8 @@ func (e *Elements) Value() JSON { return e.value }
 
 // memberAt returns where the value of the named member of the object at i
 // starts, or -1.
-func memberAt(s string, i int, name string) int {
-	for i = separator(s, i+1); s[i] != '}'; i = separator(s, skipValue(s, i)) {
+func memberAt(s string, i int, name string, l *leaps) int {
+	for i = separator(s, i+1); s[i] != '}'; i = separator(s, l.skip(s, i)) {
 		end := skipString(s, i)
 		found := nameIs(s[i:end], name)
 		if i = separator(s, end); found {
@@ -130,8 +132,8 @@ func memberAt(s string, i int, name string) int {
 
 // elementAt returns where the element of the array at i with the given index
 // starts, or -1.
-func elementAt(s string, i, index int) int {
-	for i = separator(s, i+1); s[i] != ']'; i = separator(s, skipValue(s, i)) {
+func elementAt(s string, i, index int, l *leaps) int {
+	for i = separator(s, i+1); s[i] != ']'; i = separator(s, l.skip(s, i)) {
 		if index == 0 {
 			return i
 		}

@@ -11,11 +11,14 @@ import (
 //
 // A JSON cannot be compared with ==: Equal compares what two of them mean, and
 // Text what they say.
-type JSON struct{ raw hidden }
+type JSON struct {
+	raw  hidden
+	long *outline // nil, or of a text that raw is a part of
+}
 
 // proved makes a JSON of a text that needs no scan: it was cut out of proved
 // text, or put together from it.
-func proved(text string) JSON { return JSON{hide(text)} }
+func proved(text string) JSON { return JSON{raw: hide(text)} }
 
 // text is Text, for this package's own reading.
 func (j JSON) text() string { return j.raw.reveal() }
@@ -69,14 +72,24 @@ var ErrTooLarge = errors.New("too large")
 // white space. The error is a *SyntaxError, or wraps ErrTooLarge. Nothing is
 // copied: the JSON keeps text alive.
 func Parse(text string, limits Limits) (JSON, error) {
+	return parse(text, limits, false)
+}
+
+func parse(text string, limits Limits, outlined bool) (JSON, error) {
 	if len(text) > limits.Bytes {
 		return JSON{}, fmt.Errorf("read JSON of %d bytes, at most %d: %w", len(text), limits.Bytes, ErrTooLarge)
 	}
-	start, end, err := scan(text, limits.Depth)
+	sc := scanners.Get().(*scanner)
+	defer sc.release()
+	start, end, err := sc.scan(text, limits.Depth)
 	if err != nil {
 		return JSON{}, err
 	}
-	return proved(text[start:end]), nil
+	j := proved(text[start:end])
+	if outlined {
+		j.long = sc.outline(text)
+	}
+	return j, nil
 }
 
 // Text is the JSON text as it was received. It is the only way to the content
@@ -134,7 +147,8 @@ func (j JSON) Member(name string) JSON {
 	if j.Type() != ObjectType {
 		return JSON{}
 	}
-	return j.valueAt(memberAt(j.text(), 0, name))
+	l := j.leaps()
+	return j.valueAt(&l, memberAt(j.text(), 0, name, &l))
 }
 
 // element is the element of an array at an index; zero when there is none.
@@ -142,16 +156,16 @@ func (j JSON) element(index int) JSON {
 	if j.Type() != ArrayType || index < 0 {
 		return JSON{}
 	}
-	return j.valueAt(elementAt(j.text(), 0, index))
+	l := j.leaps()
+	return j.valueAt(&l, elementAt(j.text(), 0, index, &l))
 }
 
 // valueAt is the value that starts at i; zero where i is negative.
-func (j JSON) valueAt(i int) JSON {
+func (j JSON) valueAt(l *leaps, i int) JSON {
 	if i < 0 {
 		return JSON{}
 	}
-	s := j.text()
-	return proved(s[i:skipValue(s, i)])
+	return j.part(i, l.skip(j.text(), i))
 }
 
 // SpanIn is where the sub-value j stands in the text of doc that it was read

@@ -169,14 +169,14 @@ func (j JSON) Get(p Path) (JSON, Lookup) {
 	if p.IsZero() || j.IsZero() {
 		return JSON{}, Absent
 	}
-	s, at := j.text(), 0
+	s, at, l := j.text(), 0, j.leaps()
 	for i := range p.steps {
 		step := &p.steps[i]
 		switch {
 		case step.Kind == StepName && s[at] == '{':
-			at = memberAt(s, at, step.Name)
+			at = memberAt(s, at, step.Name, &l)
 		case step.Kind == StepName && s[at] == '[' && step.Index >= 0:
-			at = elementAt(s, at, step.Index)
+			at = elementAt(s, at, step.Index, &l)
 		default:
 			return JSON{}, Blocked
 		}
@@ -184,5 +184,5 @@ func (j JSON) Get(p Path) (JSON, Lookup) {
 			return JSON{}, Absent
 		}
 	}
-	return proved(s[at:skipValue(s, at)]), Found
+	return j.valueAt(&l, at), Found
 }

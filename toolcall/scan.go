@@ -9,9 +9,7 @@ import "sync"
 // are equal after unescaping, invalid UTF-8, escaped lone surrogates, a byte
 // order mark, anything after the value, and more than depth levels of nesting.
 // On accept it allocates nothing once its scratch memory has grown.
-func scan(s string, depth int) (start, end int, err error) {
-	sc := scanners.Get().(*scanner)
-	defer sc.release()
+func (sc *scanner) scan(s string, depth int) (start, end int, err error) {
 	start = space(s, 0)
 	end = sc.value(s, start, depth)
 	if end >= 0 {
@@ -30,6 +28,7 @@ func scan(s string, depth int) (start, end int, err error) {
 // ends, or failed.
 type scanner struct {
 	names    nameStack
+	long     []span // values that are, or may become, long
 	failedAt int
 	reason   string
 }
@@ -40,6 +39,7 @@ var scanners = sync.Pool{New: func() any { return new(scanner) }}
 
 func (sc *scanner) release() {
 	sc.names.reset()
+	sc.long = sc.long[:0]
 	scanners.Put(sc)
 }
 
@@ -64,17 +64,20 @@ func (sc *scanner) value(s string, i, depth int) int {
 	switch c := s[i]; c {
 	case '"':
 		end, _ := sc.str(s, i)
+		if end-i >= longValue && len(sc.long) < maxSpans {
+			sc.long = append(sc.long, span{i, end})
+		}
 		return end
 	case '{':
 		if depth <= 0 {
 			return sc.fail(i, "nested too deeply")
 		}
-		return sc.object(s, i, depth-1)
+		return sc.shut(sc.open(i), sc.object(s, i, depth-1))
 	case '[':
 		if depth <= 0 {
 			return sc.fail(i, "nested too deeply")
 		}
-		return sc.array(s, i, depth-1)
+		return sc.shut(sc.open(i), sc.array(s, i, depth-1))
 	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		return sc.number(s, i)
 	case 't':
