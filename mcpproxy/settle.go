@@ -122,18 +122,21 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 			where.Roots = append(where.Roots, body) // nobody knows what is in there
 		}
 	}
-	clean, kept, findings, err := x.redact().Both(body, where)
+	// Envelope members that nobody knows do not come along: a redaction could be
+	// evaded through them.
+	before := `{"jsonrpc":"2.0","id":` + f.id.Text() + `,"` + name + `":`
+	text, kept, findings, err := x.redact().Message(before, body, "}", where)
 	if err != nil {
 		return "", f, withheld(x, err)
 	}
 	end.result, end.findings = kept, findings
-	_, _, untouched := clean.SpanIn(f.raw)
-	if untouched && (!f.extra || x.redact().Empty()) {
+	switch {
+	case text != "":
+		return text, f, nil
+	case !f.extra || x.redact().Empty():
 		return f.raw.Text(), f, nil
 	}
-	// Envelope members that nobody knows do not come along: a redaction could be
-	// evaded through them.
-	return `{"jsonrpc":"2.0","id":` + f.id.Text() + `,"` + name + `":` + clean.Text() + `}`, f, nil
+	return before + body.Text() + "}", f, nil
 }
 
 // promisesMore reports whether a result is not the last word: what is said later

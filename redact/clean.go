@@ -33,16 +33,25 @@ func Public(s string) Clean { return Clean{s} }
 // Clean is Redact for records: the redacted document as text that may be kept.
 // A withheld document leaves no text and a *Withheld.
 func (r *Redactor) Clean(doc toolcall.JSON, s Surface) (Clean, []Finding, error) {
-	_, clean, findings, err := r.Both(doc, s)
-	return clean, findings, err
+	out, findings, err := r.Redact(doc, s)
+	return Clean{out.Text()}, findings, err
 }
 
 // Both is Redact and Clean in one pass: the redacted document to send on, and
 // the same text to keep.
 func (r *Redactor) Both(doc toolcall.JSON, s Surface) (toolcall.JSON, Clean, []Finding, error) {
 	out, findings, err := r.Redact(doc, s)
+	return out, Clean{out.Text()}, findings, err
+}
+
+// Message is Redact for a document that is sent as part of a message, and kept:
+// text is before, the redacted document and after, and clean is the document in
+// it. Nothing is copied twice. Of a document in which nothing is masked clean is
+// the document, and text is empty: the message may go as it came.
+func (r *Redactor) Message(before string, doc toolcall.JSON, after string, s Surface) (text string, clean Clean, _ []Finding, err error) {
+	text, out, findings, err := r.within(before, doc, after, s)
 	if err != nil {
-		return toolcall.JSON{}, Clean{}, nil, err
+		return "", Clean{}, nil, err
 	}
-	return out, Clean{out.Text()}, findings, nil
+	return text, Clean{out.Text()}, findings, nil
 }

@@ -27,9 +27,28 @@ func TestBothAreTheSameText(t *testing.T) {
 	if err != nil || out.Text() != `{"ssn":"[redacted]","n":1}` || clean.String() != out.Text() || len(findings) != 1 {
 		t.Errorf("got %s and %s, %v, %v", out.Text(), clean, findings, err)
 	}
-	out, clean, _, err = redactor(t, "ssn.x").Both(doc, redact.Surface{Roots: []toolcall.JSON{doc}})
-	if err == nil || !out.IsZero() || !clean.IsZero() {
-		t.Errorf("of a withheld document: %s and %s, %v", out.Text(), clean, err)
+	out, clean, findings, err = redactor(t, "ssn.x").Both(doc, redact.Surface{Roots: []toolcall.JSON{doc}})
+	if err == nil || !out.IsZero() || !clean.IsZero() || findings != nil {
+		t.Errorf("of a withheld document: %s and %s, %v, %v", out.Text(), clean, findings, err)
+	}
+}
+
+// A message holds the redacted document, and the record the same bytes.
+func TestMessageIsWrittenOnce(t *testing.T) {
+	const before, after = `{"id":7,"result":`, `}`
+	doc := parse(t, `{"ssn":"123-45-6789","n":1}`)
+	surface := redact.Surface{Roots: []toolcall.JSON{doc}}
+	text, clean, findings, err := redactor(t, "ssn").Message(before, doc, after, surface)
+	if err != nil || text != `{"id":7,"result":{"ssn":"[redacted]","n":1}}` || before+clean.String()+after != text || len(findings) != 1 {
+		t.Errorf("got %s and %s, %v, %v", text, clean, findings, err)
+	}
+	text, clean, findings, err = redactor(t, "other").Message(before, doc, after, surface)
+	if err != nil || text != "" || clean.String() != doc.Text() || findings != nil {
+		t.Errorf("of an untouched document: %q and %s, %v, %v", text, clean, findings, err)
+	}
+	text, clean, _, err = redactor(t, "ssn.x").Message(before, doc, after, surface)
+	if err == nil || text != "" || !clean.IsZero() {
+		t.Errorf("of a withheld document: %q and %s, %v", text, clean, err)
 	}
 }
 

@@ -3,8 +3,9 @@ package redact
 import (
 	"math/bits"
 	"strconv"
-	"strings"
 	"unicode/utf8"
+
+	"mcpguard/toolcall"
 )
 
 // edit replaces a stretch of a text. Edits of one text stand in ascending order
@@ -12,81 +13,84 @@ import (
 type edit struct {
 	start, end int32
 	mask       mask
-	depth      uint8 // how many times the replacement is escaped
+	inside     bool  // of a string, with all that the edit replaces
 	ref        int32 // of maskName: the number; of maskBlob: index into run.blobs
 }
 
-// mask is what stands for a removed value.
+// mask is what stands for a removed value. No mask has a character that JSON
+// escapes, so it is the same at every level of JSON inside the strings of JSON.
 type mask uint8
 
 const (
-	maskString mask = iota // a whole string
-	maskNumber
-	maskBool
-	maskText // a part of a string or of a member name
-	maskName // the same with a number, where names must stay distinct
-	maskBlob // a string that was made for this place
+	maskText   mask = iota // the inside of a string, or a part of it or of a member name
+	maskNumber             // a number
+	maskBool               // true
+	maskName               // a part of a member name, with a number, where names must stay distinct
+	maskBlob               // the inside of a string, with base64 that was made for this place
 )
 
 // maskWord is what people see in place of text.
 const maskWord = "[redacted]"
 
-var maskTexts = [...]string{`"` + maskWord + `"`, "0", "false", maskWord}
-
-// maskOf is the mask for a value that starts with c.
-func maskOf(c byte) mask {
-	switch c {
-	case '"':
-		return maskString
-	case 't', 'f':
-		return maskBool
-	}
-	return maskNumber
-}
+var (
+	zero = toolcall.Integer(0)
+	no   = toolcall.Bool(false)
+)
 
 // replacement is the text of an edit.
 func (u *run) replacement(e edit) string {
 	switch e.mask {
+	case maskNumber:
+		return zero.Text()
+	case maskBool:
+		return no.Text()
 	case maskName:
 		return "[redacted " + strconv.Itoa(int(e.ref)) + "]"
 	case maskBlob:
-		return escaped(u.blobs[e.ref], e.depth)
+		return u.blobs[e.ref]
 	}
-	return escaped(maskTexts[e.mask], e.depth)
+	return maskWord
 }
 
-// escaped makes s, so many times, the inside of a JSON string. Only our own
-// replacements come here: quotes are all that they have to escape, and before
-// each of them the backslashes double with every level.
-func escaped(s string, depth uint8) string {
-	if depth == 0 {
-		return s
+// growth is by how much the edits make a text longer, in bytes.
+func (u *run) growth(edits []edit) int {
+	n := 0
+	for _, e := range edits {
+		n += len(u.replacement(e)) - int(e.end-e.start)
 	}
-	return strings.ReplaceAll(s, `"`, strings.Repeat(`\`, 1<<depth-1)+`"`)
+	return n
 }
 
-// apply makes the edits.
-func (u *run) apply(text string, edits []edit) string {
-	grow := len(text)
+// write makes the edits of a document: every one is at a token of it, or inside
+// of a string.
+func (u *run) write(before string, doc toolcall.JSON, after string, edits []edit) (whole string, masked toolcall.JSON, err error) {
+	m := toolcall.NewMasker(before, doc, u.growth(edits)+len(after))
 	for _, e := range edits {
-		grow += max(0, len(maskWord)+4-int(e.end-e.start))
-	}
-	var out strings.Builder
-	out.Grow(grow)
-	at := int32(0)
-	var last edit // the last replacement, kept because most are alike
-	var with string
-	for _, e := range edits {
-		if with == "" || e.mask != last.mask || e.depth != last.depth || e.ref != last.ref {
-			with = u.replacement(e)
-			last = e
+		switch start, end := int(e.start), int(e.end); {
+		case e.mask == maskNumber && !e.inside:
+			m.Scalar(start, end, zero)
+		case e.mask == maskBool && !e.inside:
+			m.Scalar(start, end, no)
+		default:
+			m.Text(start, end, u.replacement(e))
 		}
-		out.WriteString(text[at:e.start])
-		out.WriteString(with)
+	}
+	whole, masked, err = m.Done(after)
+	if err != nil {
+		return "", toolcall.JSON{}, &Withheld{Reason: "masking it failed: " + err.Error()}
+	}
+	return whole, masked, nil
+}
+
+// apply makes the edits of any other text.
+func (u *run) apply(text string, edits []edit) string {
+	out := make([]byte, 0, len(text)+u.growth(edits))
+	at := int32(0)
+	for _, e := range edits {
+		out = append(append(out, text[at:e.start]...), u.replacement(e)...)
 		at = e.end
 	}
-	out.WriteString(text[at:])
-	return out.String()
+	return string(append(out, text[at:]...))
 }
 
 // lift turns edits of a decoded string into edits of its raw form, the inside of
@@ -97,7 +101,7 @@ func lift(dst []edit, raw string, base int, edits []edit) []edit {
 	for _, e := range edits {
 		e.start = int32(base + m.to(int(e.start)))
 		e.end = int32(base + m.to(int(e.end)))
-		e.depth++
+		e.inside = true
 		dst = append(dst, e)
 	}
 	return dst

@@ -65,13 +65,37 @@ func (w *Withheld) Error() string {
 // A document in which nothing is masked comes back as it is. An error is a
 // *Withheld, and then there is no document.
 func (r *Redactor) Redact(doc toolcall.JSON, s Surface) (toolcall.JSON, []Finding, error) {
+	_, out, findings, err := r.within("", doc, "", s)
+	return out, findings, err
+}
+
+// within is Redact with before and after around the document in one text, which
+// is empty when the document comes back as it is.
+func (r *Redactor) within(before string, doc toolcall.JSON, after string, s Surface) (whole string, out toolcall.JSON, _ []Finding, err error) {
 	if r.Empty() {
-		return doc, nil, nil
+		return "", doc, nil, nil
 	}
 	if doc.Len() > math.MaxInt32 {
-		return toolcall.JSON{}, nil, &Withheld{Reason: "the document is over 2 GiB"}
+		return "", toolcall.JSON{}, nil, &Withheld{Reason: "the document is over 2 GiB"}
 	}
 	u := newRun(r)
 	defer u.release()
-	return u.redact(doc, s)
+	edits, err := u.redact(doc, s)
+	switch {
+	case err != nil:
+		return "", toolcall.JSON{}, nil, err
+	case len(edits) == 0:
+		return "", doc, u.findings(), nil
+	}
+	whole, out, err = u.write(before, doc, after, edits)
+	u.giveEdits(edits)
+	if err != nil {
+		return "", toolcall.JSON{}, nil, err
+	}
+	if u.renamed {
+		if w := prove(out.Text()); w != nil {
+			return "", toolcall.JSON{}, nil, w
+		}
+	}
+	return whole, out, u.findings(), nil
 }

@@ -33,6 +33,7 @@ type run struct {
 	found    []bool          // by rule: it led to a value
 	counts   [][surfaces]int // by rule
 	withheld *Withheld       // the first reason
+	renamed  bool            // a member name of the document is masked
 
 	spareItems [][]item
 	spareEdits [][]edit
@@ -61,7 +62,7 @@ func zeroed[T any](s []T, n int) []T {
 const keepItems = 1 << 16
 
 func (u *run) release() {
-	u.Redactor, u.needles, u.withheld = nil, nil, nil
+	u.Redactor, u.needles, u.withheld, u.renamed = nil, nil, nil, false
 	clear(u.texts)
 	clear(u.blobs)
 	clear(u.secrets)
@@ -105,7 +106,8 @@ func (u *run) refuse(rule int, reason string) {
 	}
 }
 
-func (u *run) redact(doc toolcall.JSON, s Surface) (toolcall.JSON, []Finding, error) {
+// redact returns what is to be changed in a document.
+func (u *run) redact(doc toolcall.JSON, s Surface) ([]edit, error) {
 	marks, ok := marksOf(doc, s)
 	if !ok {
 		u.refuse(nobody, "its surface names a value that stands outside it")
@@ -120,7 +122,7 @@ func (u *run) redact(doc toolcall.JSON, s Surface) (toolcall.JSON, []Finding, er
 		}
 	}
 	if u.withheld != nil {
-		return toolcall.JSON{}, nil, u.withheld
+		return nil, u.withheld
 	}
 	if len(u.secrets) > 0 {
 		u.needles = newNeedles(u.secrets, searchBudget(doc.Len()))
@@ -130,31 +132,22 @@ func (u *run) redact(doc toolcall.JSON, s Surface) (toolcall.JSON, []Finding, er
 		u.refuse(nobody, "it repeats itself too much to be searched for removed values")
 	}
 	if u.withheld != nil {
-		return toolcall.JSON{}, nil, u.withheld
+		return nil, u.withheld
 	}
-	if len(edits) == 0 {
-		return doc, u.findings(), nil
-	}
-	out, reason := prove(u.apply(doc.Text(), edits))
-	u.giveEdits(edits)
-	if reason != "" {
-		return toolcall.JSON{}, nil, &Withheld{Reason: reason}
-	}
-	return out, u.findings(), nil
+	return edits, nil
 }
 
 // searchBudget is how many bytes may be compared in the search for copies in a
 // document of that many bytes. Documents of people and programs need a fraction.
 func searchBudget(size int) int { return 1<<20 + 64*size }
 
-// prove scans what was written. It refuses only what a removed value in a member
-// name can bring about: two names that are equal now.
-func prove(text string) (toolcall.JSON, string) {
-	out, err := toolcall.Parse(text, toolcall.Limits{Bytes: len(text), Depth: len(text)})
-	if err != nil {
-		return toolcall.JSON{}, "masking makes it unreadable: " + err.Error()
+// prove scans what was written where a mask stands in a member name. It refuses
+// only what that can bring about: two names that are equal now.
+func prove(text string) *Withheld {
+	if _, err := toolcall.Parse(text, toolcall.Limits{Bytes: len(text), Depth: len(text)}); err != nil {
+		return &Withheld{Reason: "masking makes it unreadable: " + err.Error()}
 	}
-	return out, ""
+	return nil
 }
 
 // marksOf lists the surface in the order of the document.
@@ -200,7 +193,7 @@ func (u *run) edits(l *layer) []edit {
 		start, end := int(it.start), int(it.end)
 		switch it.kind {
 		case masked:
-			edits = append(edits, edit{it.start, it.end, maskOf(l.text[start]), 0, 0})
+			edits = append(edits, maskedToken(it, l.text[start]))
 		case innerText:
 			edits = u.innerEdits(edits, &u.texts[it.ref], l.text, start, end)
 		case anyString:
@@ -211,7 +204,7 @@ func (u *run) edits(l *layer) []edit {
 			if u.needles != nil {
 				if hits := u.needles.find(l.text[start:end]); len(hits) > 0 {
 					u.copies(hits)
-					edits = append(edits, edit{it.start, it.end, maskNumber, 0, 0})
+					edits = append(edits, edit{start: it.start, end: it.end, mask: maskNumber})
 				}
 			}
 		case anyName:
@@ -222,12 +215,27 @@ func (u *run) edits(l *layer) []edit {
 	}
 	u.giveItems(l.items)
 	l.items = nil
-	if renamed > 0 && l.depth > 0 {
-		if _, reason := prove(u.apply(l.text, edits)); reason != "" {
-			u.refuse(nobody, reason)
+	switch {
+	case renamed == 0:
+	case l.depth == 0:
+		u.renamed = true
+	default:
+		if err := prove(u.apply(l.text, edits)); err != nil {
+			u.refuse(nobody, err.Reason)
 		}
 	}
 	return edits
+}
+
+// maskedToken masks a whole value, which starts with c.
+func maskedToken(it item, c byte) edit {
+	switch c {
+	case '"':
+		return edit{start: it.start + 1, end: it.end - 1, mask: maskText}
+	case 't':
+		return edit{start: it.start, end: it.end, mask: maskBool}
+	}
+	return edit{start: it.start, end: it.end, mask: maskNumber}
 }
 
 // nameEdits masks removed values in a member name. The masks are numbered, so
@@ -256,7 +264,7 @@ func (u *run) copies(hits []hit) {
 func masksOf(hits []hit) []edit {
 	edits := make([]edit, len(hits))
 	for i, h := range hits {
-		edits[i] = edit{int32(h.start), int32(h.end), maskText, 0, 0}
+		edits[i] = edit{start: int32(h.start), end: int32(h.end), mask: maskText}
 	}
 	return edits
 }

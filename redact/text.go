@@ -73,8 +73,8 @@ func (u *run) innerEdits(dst []edit, t *text, outer string, start, end int) []ed
 	}
 	if t.blob != nil {
 		data := t.blob.EncodeToString([]byte(u.apply(t.decoded, inside)))
-		u.blobs = append(u.blobs, `"`+data+`"`)
-		return append(dst, edit{int32(start), int32(end), maskBlob, 0, int32(len(u.blobs) - 1)})
+		u.blobs = append(u.blobs, data)
+		return append(dst, edit{start: int32(start + 1), end: int32(end - 1), mask: maskBlob, ref: int32(len(u.blobs) - 1)})
 	}
 	return lift(dst, outer[start+1:end-1], start+1, inside)
 }

@@ -12,6 +12,9 @@ func Quote(s string) JSON { return proved(string(AppendQuoted(make([]byte, 0, le
 // Integer makes the JSON number of n.
 func Integer(n int64) JSON { return proved(strconv.FormatInt(n, 10)) }
 
+// Bool makes the JSON boolean b.
+func Bool(b bool) JSON { return proved(strconv.FormatBool(b)) }
+
 const hexDigits = "0123456789abcdef"
 
 // AppendQuoted appends the JSON string of s in the form of RFC 8785, section
