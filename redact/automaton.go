@@ -107,7 +107,7 @@ func (n *node) fits(c byte) bool {
 // meant, by readers that ignore case included. odd is what nameEnd says of it.
 func (n *node) named(raw string, odd bool) bool {
 	if !odd && !n.wide {
-		return len(raw) == len(n.Name) && strings.EqualFold(raw, n.Name)
+		return raw == n.Name || len(raw) == len(n.Name) && strings.EqualFold(raw, n.Name)
 	}
 	name := unescape(raw)
 	return name == n.Name || toolcall.SameFolded(name, n.Name)

@@ -1,6 +1,7 @@
 package redact_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -120,12 +121,17 @@ func TestRepetitiveDocumentsCostLinearTime(t *testing.T) {
 	for n := range 20_000 {
 		chained = append(chained, `"`+strings.Repeat("b", 8)+strings.Repeat("c", n%300)+`"`)
 	}
+	var ends []string
+	for n := range 150_000 {
+		ends = append(ends, fmt.Sprintf(`"abcdefgh-%08d-abcdefgh"`, n))
+	}
 	for name, doc := range map[string]string{
-		"one long value":        `{"secret":"` + long + `b","x":"` + long + long + `"}`,
-		"values within values":  `{"secret":[` + strings.Join(nested, ",") + `],"x":"` + long + `"}`,
-		"many values alike":     `{"secret":[` + strings.Join(chained, ",") + `],"x":"` + strings.Repeat("bbbbbbbbcccccccd", 20_000) + `"}`,
-		"backslashes all along": `{"secret":"12345678","x":"` + strings.Repeat(`\\`, 300_000) + `"}`,
-		"deep texts":            `{"secret":"12345678","x":"` + strings.Repeat(`[\"`, 100_000) + `"}`,
+		"values with the same ends": `{"secret":[` + strings.Join(ends, ",") + `]}`,
+		"one long value":            `{"secret":"` + long + `b","x":"` + long + long + `"}`,
+		"values within values":      `{"secret":[` + strings.Join(nested, ",") + `],"x":"` + long + `"}`,
+		"many values alike":         `{"secret":[` + strings.Join(chained, ",") + `],"x":"` + strings.Repeat("bbbbbbbbcccccccd", 20_000) + `"}`,
+		"backslashes all along":     `{"secret":"12345678","x":"` + strings.Repeat(`\\`, 300_000) + `"}`,
+		"deep texts":                `{"secret":"12345678","x":"` + strings.Repeat(`[\"`, 100_000) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := parse(t, doc)

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"math/bits"
+	"math/rand/v2"
 	"slices"
 	"strings"
 )
@@ -9,12 +10,6 @@ import (
 // window is how many bytes of a removed value are looked at first. No value
 // that is searched for is shorter.
 const window = 8
-
-// secret is a removed string and the rule that removed it.
-type secret struct {
-	text string
-	rule int
-}
 
 // needles finds many strings at once: the first window of each is in a hash table
 // behind a bit filter, and those that share it are sorted, so the longest that
@@ -24,6 +19,7 @@ type needles struct {
 	secrets []secret // distinct; together by bucket, and sorted there
 	parent  []int32  // the longest other secret that a secret starts with, or -1
 	buckets []bucket
+	in      []int32 // the bucket of each secret, in the order in which they came
 	table   []int32 // index into buckets plus 1, open addressing
 	filter  []uint64
 	shift   uint // of a hash, for its place in table
@@ -36,27 +32,29 @@ type bucket struct {
 	lo, hi int32
 }
 
-// spread mixes the bits of a window (the multiplier is 2^64 over the golden
-// ratio).
-func spread(w uint64) uint64 { return w * 0x9E3779B97F4A7C15 }
+// multiplier is odd and another one in every process, so that nobody can choose
+// values that fall together in a table (Dietzfelbinger et al., "A Reliable
+// Randomized Algorithm for the Closest-Pair Problem", multiply-shift hashing).
+var multiplier = rand.Uint64() | 1
 
-// newNeedles indexes secrets, of which none is shorter than a window. budget is
-// how many bytes all searches together may compare behind the first window.
-func newNeedles(secrets []secret, budget int) *needles {
-	secrets = distinct(secrets)
+// spread mixes the bits of a window; the high ones are the good ones.
+func spread(w uint64) uint64 { return w * multiplier }
+
+// index takes secrets, distinct and none shorter than a window, in place of those
+// that were there. budget is how many bytes all searches together may compare
+// behind the first window.
+func (n *needles) index(secrets []secret, budget int) {
 	size := 1 << bits.Len(uint(2*len(secrets)))
-	n := &needles{
-		secrets: make([]secret, len(secrets)),
-		parent:  make([]int32, len(secrets)),
-		table:   make([]int32, size),
-		filter:  make([]uint64, max(size/4, 64)),
-		shift:   uint(64 - bits.TrailingZeros(uint(size))),
-		budget:  budget,
-	}
-	in := make([]int32, len(secrets)) // the bucket of each
+	n.table = zeroed(n.table, size)
+	n.filter = zeroed(n.filter, max(size/4, 64))
+	n.shift = uint(64 - bits.TrailingZeros(uint(size)))
+	n.secrets = slices.Grow(n.secrets[:0], len(secrets))[:len(secrets)]
+	n.parent = slices.Grow(n.parent[:0], len(secrets))[:len(secrets)]
+	n.in = slices.Grow(n.in[:0], len(secrets))[:len(secrets)]
+	n.buckets, n.budget = n.buckets[:0], budget
 	for i, s := range secrets {
-		in[i] = n.put(load(s.text, 0))
-		n.buckets[in[i]].hi++
+		n.in[i] = n.put(load(s.text, 0))
+		n.buckets[n.in[i]].hi++
 	}
 	end := int32(0)
 	for i := range n.buckets {
@@ -65,14 +63,23 @@ func newNeedles(secrets []secret, budget int) *needles {
 		b.lo, b.hi = end-b.hi, end-b.hi
 	}
 	for i, s := range secrets {
-		b := &n.buckets[in[i]]
+		b := &n.buckets[n.in[i]]
 		n.secrets[b.hi] = s
 		b.hi++
 	}
 	for _, b := range n.buckets {
 		n.order(b)
 	}
-	return n
+}
+
+// forget drops the secrets, and keeps memory for up to so many of the next ones.
+func (n *needles) forget(keep int) {
+	if cap(n.secrets) > keep {
+		*n = needles{}
+		return
+	}
+	clear(n.secrets)
+	n.secrets = n.secrets[:0]
 }
 
 // order sorts the secrets of a bucket and links each to the longest other one
@@ -93,29 +100,6 @@ func (n *needles) order(b bucket) {
 	}
 }
 
-// distinct drops repetitions, in place and without order: most removed values
-// stand in the structured content and again in the text.
-func distinct(secrets []secret) []secret {
-	size := 1 << bits.Len(uint(2*len(secrets)))
-	shift := uint(64 - bits.TrailingZeros(uint(size)))
-	table := make([]int32, size)
-	kept := secrets[:0]
-next:
-	for _, s := range secrets {
-		h := spread(load(s.text, 0)^spread(load(s.text, len(s.text)-window))) + uint64(len(s.text))
-		at := spread(h) >> shift
-		for table[at] != 0 {
-			if kept[table[at]-1].text == s.text {
-				continue next
-			}
-			at = (at + 1) & uint64(size-1)
-		}
-		kept = append(kept, s)
-		table[at] = int32(len(kept))
-	}
-	return kept
-}
-
 // put returns the index of the bucket for the first window key.
 func (n *needles) put(key uint64) int32 {
 	h := spread(key)
@@ -126,16 +110,15 @@ func (n *needles) put(key uint64) int32 {
 		}
 		at = (at + 1) & uint64(len(n.table)-1)
 	}
-	n.filter[n.filterWord(h)] |= 1 << (h & 63)
+	n.filter[n.filterWord(h)] |= 1 << (h >> 58)
 	n.buckets = append(n.buckets, bucket{key: key})
 	n.table[at] = int32(len(n.buckets))
 	return n.table[at] - 1
 }
 
-// filterWord is the word of the filter that a hash falls into. Its bit is taken
-// from the low end of the hash, its word from the middle, its place in the table
-// from the high end.
-func (n *needles) filterWord(h uint64) uint64 { return h >> 24 & uint64(len(n.filter)-1) }
+// filterWord is the word of the filter that a hash falls into: from the middle of
+// the hash; its bit is taken from the high end.
+func (n *needles) filterWord(h uint64) uint64 { return h >> 40 & uint64(len(n.filter)-1) }
 
 // bucket finds the secrets whose first window is w.
 func (n *needles) bucket(w, h uint64) (bucket, bool) {
@@ -160,11 +143,11 @@ func (n *needles) find(text string) []hit {
 		return nil
 	}
 	filter := n.filter
-	mask := uint64(len(filter) - 1)
+	mask, by := uint64(len(filter)-1), multiplier
 	for i := 0; i+window <= len(text); i++ {
 		w := load(text, i)
-		h := spread(w)
-		if filter[h>>24&mask]>>(h&63)&1 == 0 {
+		h := w * by // spread
+		if filter[h>>40&mask]>>(h>>58)&1 == 0 {
 			continue
 		}
 		b, ok := n.bucket(w, h)

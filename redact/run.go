@@ -25,11 +25,12 @@ var surfaceNames = [surfaces]string{"root", "text", "blob", "copy"}
 // all that points to a document is dropped at its end.
 type run struct {
 	arena
-	root     int32 // the frame in which all paths start
-	texts    []text
-	blobs    []string // re-encoded, as JSON strings
-	secrets  []secret
+	root  int32 // the frame in which all paths start
+	texts []text
+	blobs []string // re-encoded, as JSON strings
+	removed
 	needles  *needles        // nil when nothing is to be searched
+	index    needles         // what it points to otherwise
 	found    []bool          // by rule: it led to a value
 	counts   [][surfaces]int // by rule
 	withheld *Withheld       // the first reason
@@ -65,11 +66,9 @@ func (u *run) release() {
 	u.Redactor, u.needles, u.withheld, u.renamed = nil, nil, nil, false
 	clear(u.texts)
 	clear(u.blobs)
-	clear(u.secrets)
-	u.texts, u.blobs, u.secrets = u.texts[:0], u.blobs[:0], u.secrets[:0]
-	if cap(u.secrets) > keepItems {
-		u.secrets = nil
-	}
+	u.texts, u.blobs = u.texts[:0], u.blobs[:0]
+	u.removed.forget(keepItems)
+	u.index.forget(keepItems)
 	runs.Put(u)
 }
 
@@ -125,7 +124,8 @@ func (u *run) redact(doc toolcall.JSON, s Surface) ([]edit, error) {
 		return nil, u.withheld
 	}
 	if len(u.secrets) > 0 {
-		u.needles = newNeedles(u.secrets, searchBudget(doc.Len()))
+		u.index.index(u.secrets, searchBudget(doc.Len()))
+		u.needles = &u.index
 	}
 	edits := u.edits(top)
 	if u.needles != nil && u.needles.exhausted() {

@@ -162,8 +162,8 @@ func (w *walker) str(start, end int, kind markKind, owner int) {
 		}
 		w.note(start, end, masked)
 		if len(raw) >= window {
-			if s := unescape(raw); utf8.RuneCountInString(s) >= minCopied && s != maskWord {
-				w.secrets = append(w.secrets, secret{s, owner})
+			if s := unescape(raw); countsCharacters(s, minCopied) && s != maskWord {
+				w.remove(s, owner)
 			}
 		}
 	case kind == textMark:
@@ -178,6 +178,11 @@ func (w *walker) str(start, end int, kind markKind, owner int) {
 // minCopied is from how many characters on a removed string is searched for in
 // the rest of the document.
 const minCopied = 8
+
+// countsCharacters reports whether s has so many of them.
+func countsCharacters(s string, n int) bool {
+	return len(s) >= n*utf8.UTFMax || utf8.RuneCountInString(s) >= n
+}
 
 func (w *walker) inner(start, end int, t text) {
 	w.texts = append(w.texts, t)
@@ -196,8 +201,12 @@ func (w *walker) object(i int, id int32, owner int) int {
 		end, odd := nameEnd(s, i)
 		child, owns := f.below, owner
 		name := s[i+1 : end-1]
-		if f.flags&hasAny != 0 || f.names>>nameBit(name)&1 != 0 || odd && f.names != 0 {
-			child, owns = w.member(f, owner, name, odd)
+		bit := uint64(1) << nameBit(name)
+		if odd {
+			bit = everyName // its text does not say what its name is
+		}
+		if f.flags&hasAny != 0 || f.names&bit != 0 {
+			child, owns = w.member(f, owner, name, odd, bit)
 		}
 		if len(name) >= window {
 			w.note(i, end, anyName)
@@ -216,21 +225,15 @@ func (w *walker) object(i int, id int32, owner int) int {
 	}
 }
 
-// member takes the steps of f that lead to the member of that name.
-func (w *walker) member(f frame, owner int, name string, odd bool) (int32, int) {
+// member takes the steps of f that lead to the member of that name, of which bit
+// is the nameBit.
+func (w *walker) member(f frame, owner int, name string, odd bool, bit uint64) (int32, int) {
 	lo := len(w.sets)
-	for k := f.lo; k < f.hi; k++ {
-		s := w.sets[k]
-		switch n := &w.nodes[s]; n.Kind {
-		case toolcall.StepName:
-			if !n.named(name, odd) {
-				continue
-			}
-		case toolcall.StepAny:
-		default:
-			continue
+	for _, s := range w.sets[f.lo:f.hi] {
+		n := &w.nodes[s]
+		if n.names&bit != 0 && n.named(name, odd) || n.Kind == toolcall.StepAny {
+			owner = w.step(s, owner, lo)
 		}
-		owner = w.step(s, owner, lo)
 	}
 	return w.child(f, lo), owner
 }
