@@ -7,10 +7,13 @@
 //
 //	            read                     search                  write
 //	document ──────────> items ────────────────────────> edits ────────> document
-//	   │   one walk, all paths    removed values of 8 or      one splice,
-//	   │   at once; each text     more characters, wherever   proved again
+//	   │   one walk, all paths    removed values of 8 or      one copy with
+//	   │   at once; each text     more characters, wherever   masks in it
 //	   └─> that is JSON is a      else they stand, at every
 //	       layer of its own       depth of encoding
+//
+// A text that decodes to exactly the bytes of a root is not read again: what is
+// masked in the root is masked in it (see twin).
 //
 // What cannot be done safely is not done at all: the error is a [*Withheld] and
 // there is no document. What no path and no removed value touches keeps its

@@ -26,6 +26,7 @@ var surfaceNames = [surfaces]string{"root", "text", "blob", "copy"}
 type run struct {
 	arena
 	root  int32 // the frame in which all paths start
+	twin  twin
 	texts []text
 	blobs []string // re-encoded, as JSON strings
 	removed
@@ -68,6 +69,9 @@ func (u *run) release() {
 	clear(u.blobs)
 	u.texts, u.blobs = u.texts[:0], u.blobs[:0]
 	u.removed.forget(keepItems)
+	if cap(u.twin.edits) > keepItems {
+		u.twin.edits = nil
+	}
 	u.index.forget(keepItems)
 	runs.Put(u)
 }
@@ -113,6 +117,7 @@ func (u *run) redact(doc toolcall.JSON, s Surface) ([]edit, error) {
 	}
 	top := &layer{text: doc.Text()}
 	if ok && !doc.IsZero() {
+		u.twinOf(top.text, marks)
 		u.walk(top, marks)
 	}
 	for i, r := range u.rules {
@@ -189,7 +194,34 @@ func marksOf(doc toolcall.JSON, s Surface) ([]mark, bool) {
 func (u *run) edits(l *layer) []edit {
 	edits := u.takeEdits(len(l.items))
 	renamed := int32(0)
-	for _, it := range l.items {
+	if l.depth == 0 {
+		u.prepareTwin(l)
+	}
+	if l.depth == 0 && u.twin.ready {
+		edits = u.itemEdits(edits, l, l.items[:u.twin.items[0]], &renamed)
+		edits = append(edits, u.twin.edits...)
+		edits = u.itemEdits(edits, l, l.items[u.twin.items[1]:], &renamed)
+	} else {
+		edits = u.itemEdits(edits, l, l.items, &renamed)
+	}
+	u.giveItems(l.items)
+	l.items = nil
+	switch {
+	case renamed == 0:
+	case l.depth == 0:
+		u.renamed = true
+	default:
+		if err := prove(u.apply(l.text, edits)); err != nil {
+			u.refuse(nobody, err.Reason)
+		}
+	}
+	return edits
+}
+
+// itemEdits appends what is to be changed at items of a layer. renamed counts the
+// member names among it.
+func (u *run) itemEdits(edits []edit, l *layer, items []item, renamed *int32) []edit {
+	for _, it := range items {
 		start, end := int(it.start), int(it.end)
 		switch it.kind {
 		case masked:
@@ -209,19 +241,8 @@ func (u *run) edits(l *layer) []edit {
 			}
 		case anyName:
 			if u.needles != nil {
-				edits = u.nameEdits(edits, l.text[start+1:end-1], start+1, &renamed)
+				edits = u.nameEdits(edits, l.text[start+1:end-1], start+1, renamed)
 			}
-		}
-	}
-	u.giveItems(l.items)
-	l.items = nil
-	switch {
-	case renamed == 0:
-	case l.depth == 0:
-		u.renamed = true
-	default:
-		if err := prove(u.apply(l.text, edits)); err != nil {
-			u.refuse(nobody, err.Reason)
 		}
 	}
 	return edits

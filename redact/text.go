@@ -23,6 +23,7 @@ type text struct {
 	base    int              // where in decoded its JSON starts
 	json    *layer           // nil when it is prose
 	blob    *base64.Encoding // how it was encoded, of a blob
+	twin    bool             // it says what the twin says, and was not read
 }
 
 // readText reads a text of the surface: JSON is walked with all paths, prose is
@@ -57,8 +58,13 @@ func (u *run) readText(decoded string, where surface, depth int) text {
 // innerEdits appends the edits that a text of the surface makes in the layer it
 // stands in, between start and end.
 func (u *run) innerEdits(dst []edit, t *text, outer string, start, end int) []edit {
+	if t.twin && !u.twin.ready {
+		*t = u.readText(unescape(outer[start+1:end-1]), onText, 1)
+	}
 	var inside []edit
 	switch {
+	case t.twin:
+		inside = u.twinEdits(u.takeEdits(len(u.twin.edits)))
 	case t.json != nil:
 		inside = u.edits(t.json)
 		shift(inside, t.base)

@@ -38,31 +38,7 @@ func space(s string, i int) int {
 	return i
 }
 
-// stringEnd returns where the string that opens at i ends, behind its closing
-// quote.
-func stringEnd(s string, i int) int {
-	i++
-	for {
-		for i+8 <= len(s) {
-			w := load(s, i)
-			if m := has(w, '"') | has(w, '\\'); m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				break
-			}
-			i += 8
-		}
-		switch s[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i += 2
-		default:
-			i++
-		}
-	}
-}
-
-// nameEnd is stringEnd for a member name; odd says that the name has escapes or
+// nameEnd is toolcall.StringEnd for a member name; odd says that the name has escapes or
 // other than ASCII characters.
 func nameEnd(s string, i int) (end int, odd bool) {
 	i++
@@ -140,6 +116,36 @@ func escapeAt(s string, i int) (n int, r rune) {
 		return 6, utf8.RuneError
 	}
 	return 1, '\\'
+}
+
+// plainRun is how many bytes of s from i on stand before the next backslash; s[i]
+// is none.
+func plainRun(s string, i int) int {
+	at := i
+	for ; at+8 <= len(s); at += 8 {
+		if m := has(load(s, at), '\\'); m != 0 {
+			return at + bits.TrailingZeros64(m)/8 - i
+		}
+	}
+	for at < len(s) && s[at] != '\\' {
+		at++
+	}
+	return at - i
+}
+
+// encodedAt is how many bytes r takes in UTF-8, if it stands in s at i, else 0.
+func encodedAt(s string, i int, r rune) int {
+	if i < len(s) && r < utf8.RuneSelf {
+		if rune(s[i]) == r {
+			return 1
+		}
+		return 0
+	}
+	got, n := utf8.DecodeRuneInString(s[i:])
+	if got != r || n == 1 {
+		return 0
+	}
+	return n
 }
 
 func hex4(s string, i int) (rune, bool) {

@@ -67,8 +67,8 @@ func TestTokensEndWhereTheyEnd(t *testing.T) {
 	for _, s := range spellings {
 		for _, tail := range []string{"", ",", `:"next"`, strings.Repeat(" ", 20)} {
 			text := `"` + s + `"`
-			if got := stringEnd(text+tail, 0); got != len(text) {
-				t.Errorf("stringEnd(%s) = %d, want %d", text+tail, got, len(text))
+			if got := toolcall.StringEnd(text+tail, 0); got != len(text) {
+				t.Errorf("StringEnd(%s) = %d, want %d", text+tail, got, len(text))
 			}
 			end, odd := nameEnd(text+tail, 0)
 			wantOdd := strings.ContainsFunc(s, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf })

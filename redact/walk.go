@@ -98,7 +98,12 @@ func (w *walker) marked(i int, f int32, owner int) int {
 			w.next = w.marks[0].start
 		}
 	}
-	end := w.plain(i, f, owner, kind)
+	var end int
+	if w.depth == 0 && i == w.twin.start && w.twin.end > i {
+		end = w.walkTwin(i, f, owner)
+	} else {
+		end = w.plain(i, f, owner, kind)
+	}
 	w.back(bottom)
 	return end
 }
@@ -116,7 +121,7 @@ func (w *walker) plain(i int, f int32, owner int, kind markKind) int {
 	case '[':
 		end = w.array(i, f, owner)
 	case '"':
-		end = stringEnd(s, i)
+		end = toolcall.StringEnd(s, i)
 		w.str(i, end, kind, owner)
 	case 't':
 		end = i + len("true")
@@ -166,6 +171,9 @@ func (w *walker) str(start, end int, kind markKind, owner int) {
 				w.remove(s, owner)
 			}
 		}
+	case kind == textMark && w.again(raw):
+		w.twin.texts++
+		w.inner(start, end, text{twin: true})
 	case kind == textMark:
 		w.inner(start, end, w.readText(unescape(raw), max(onText, w.where), w.depth+1))
 	case kind != rootMark:

@@ -154,6 +154,11 @@ func separator(s string, i int) int {
 	}
 }
 
+// StringEnd returns where a string ends, behind its closing quote. It opens at
+// byte i of a proved text; anywhere else the answer means nothing, or there is a
+// panic.
+func StringEnd(s string, i int) int { return skipString(s, i) }
+
 // skipString returns where the proved string that starts at i ends.
 func skipString(s string, i int) int {
 	i++

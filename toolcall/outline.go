@@ -1,7 +1,5 @@
 package toolcall
 
-import "unsafe"
-
 // outline notes where the long values of a proved text end, so that a walk over
 // what stands around them does not read them again.
 type outline struct {
@@ -80,7 +78,7 @@ func (j JSON) leaps() leaps {
 	if j.long == nil {
 		return leaps{}
 	}
-	return leaps{j.long.spans, int(uintptr(j.raw.start) - uintptr(unsafe.Pointer(j.long.text.start)))}
+	return leaps{j.long.spans, int(uintptr(j.raw.start) - uintptr(j.long.text.start))}
 }
 
 // skip returns where the value that starts at i ends.
