@@ -202,7 +202,9 @@ func beside(t *testing.T, appends, each int, sessions []toolcall.ID, read func(r
 			read(r)
 		}
 		if t.Failed() {
-			<-written
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
 			return
 		}
 	}
