@@ -46,11 +46,20 @@ func startProcess(up *upstream) (*process, error) {
 	p.cmd.Dir = up.Dir
 	p.cmd.Env = childEnv(up.Env)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inR, outW, errW
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = p.cmd.Start()
+	p.cmd.SysProcAttr = childAttr()
+	err = up.launcher.start(p.cmd)
 	closed := errors.Join(inR.Close(), outW.Close(), errW.Close()) // the child's ends
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start upstream %s: %w", up.Name, err), closed, inW.Close(), outR.Close(), errR.Close())
+	}
+	group := p.cmd.Process.Pid
+	unwatched := func() {}
+	if up.watch != nil {
+		if unwatched, err = up.watch.Watch(group); err != nil {
+			unwatched = func() {}
+			err = fmt.Errorf("start upstream %s: it would outlive mcpguard: %w", up.Name, err)
+			_ = syscall.Kill(-group, syscall.SIGKILL)
+		}
 	}
 	drained := make(chan struct{})
 	go func() {
@@ -64,10 +73,15 @@ func startProcess(up *upstream) (*process, error) {
 		soon := time.Now().Add(grace)
 		_ = errors.Join(errR.SetReadDeadline(soon), outR.SetReadDeadline(soon)) // fails when they are closed already
 		// A grandchild may still hold the pipe; it belongs to the group.
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+		unwatched()
 		<-drained
 		close(p.exited)
 	}()
+	if err != nil {
+		p.stop()
+		return nil, errors.Join(err, outR.Close())
+	}
 	return p, nil
 }
 

@@ -22,6 +22,7 @@ type Config struct {
 	Archive   Archive
 	Limits    Limits
 	Keep      Keep
+	Watchdog  Watchdog         // nil: on Linux the kernel kills a server with mcpguard, but not what that started
 	Log       *slog.Logger     // nil discards
 	Now       func() time.Time // nil: time.Now
 
@@ -102,6 +103,7 @@ type Proxy struct {
 	flood     *flood
 	calls     *inFlight
 	methods   methods
+	launcher  *launcher
 	ownID     atomic.Int64 // numbers mcpguard's own requests
 
 	ctx   context.Context // ends with Close
@@ -146,6 +148,10 @@ func New(cfg Config) (*Proxy, error) {
 	if len(p.upstreams) > 1 {
 		p.only = nil
 	}
+	p.launcher = newLauncher()
+	for _, up := range p.upstreams {
+		up.launcher, up.watch = p.launcher, cfg.Watchdog
+	}
 	p.ctx, p.stop = context.WithCancelCause(context.Background())
 	p.open, p.drain = context.WithCancelCause(p.ctx)
 	p.last, p.leave = context.WithCancelCause(context.Background())
@@ -186,6 +192,7 @@ func (p *Proxy) close() {
 	late.Stop()
 	p.leave(errShutdown)
 	p.sessions.close()
+	p.launcher.close()
 	for _, u := range p.upstreams {
 		if t, ok := u.transport.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()

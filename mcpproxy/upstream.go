@@ -34,6 +34,8 @@ type upstream struct {
 	limits    toolcall.Limits // of the upstream's messages
 	log       *slog.Logger
 	scrub     *redact.Scrubber
+	launcher  *launcher // of its processes
+	watch     Watchdog  // nil where there is none
 
 	mu         sync.Mutex
 	shelves    map[string]*shelf     // by what the upstream may base its lists on

@@ -65,6 +65,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 a check found problems,
 		newConfigCommand(env),
 		newVersionCommand(env),
 		newCompletionCommand(env),
+		newWatchdogCommand(env),
 	)
 	return root
 }

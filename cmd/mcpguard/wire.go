@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type guard struct {
 	log    *slog.Logger
 	now    func() time.Time
 	token  localToken
+	dog    *watchdog // nil where no upstream is a process
 }
 
 // localToken is where the laptop's user finds the token of the local identity.
@@ -77,8 +79,14 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
+	var dog mcpproxy.Watchdog
+	if slices.ContainsFunc(cfg.Upstreams, func(u Upstream) bool { return u.Command != "" }) {
+		g.dog = newWatchdog(log)
+		dog = g.dog
+	}
 	g.proxy, err = mcpproxy.New(mcpproxy.Config{
 		Upstreams: upstreamsOf(cfg),
+		Watchdog:  dog,
 		Auth:      auth,
 		Judge:     judge{g.engine},
 		Record:    g.record,
@@ -103,6 +111,9 @@ func (g *guard) close(ctx context.Context) error {
 	var errs []error
 	if g.proxy != nil {
 		g.proxy.Close()
+	}
+	if g.dog != nil {
+		errs = append(errs, g.dog.close())
 	}
 	if g.record != nil {
 		errs = append(errs, g.record.Close(ctx))
