@@ -15,7 +15,7 @@ import (
 )
 
 // childEnv makes the test binary a stdio server: of the kind "standard",
-// "banner" (which greets on stdout first) or "dead" (which ends at once).
+// "banner" (which greets on stdout first), "refuses" (its handshake) or "dead" (which ends at once).
 const childEnv = "MCPGUARD_TEST_CHILD"
 
 // childSecret is a secret that the configuration gives the child.
@@ -35,14 +35,17 @@ func stdioUpstream(t testing.TB, name, kind string) mcpproxy.Upstream {
 // child is the server. What it does with a call of the tool echo hangs on the
 // argument "text"; any other text is answered in the standard way.
 type child struct {
+	kind      string
 	out       *bufio.Writer
 	held      []heard  // calls whose text begins with "hold", unanswered
 	cancelled []string // texts of calls that were cancelled
 	asking    heard    // the call that waits for the answer to a question
+	methods   []string // of what was heard, calls aside
+	greeted   string   // the handshake as it came
 }
 
 func runChild(kind string) int {
-	c := &child{out: bufio.NewWriter(os.Stdout)}
+	c := &child{kind: kind, out: bufio.NewWriter(os.Stdout)}
 	switch kind {
 	case "dead":
 		return 3
@@ -82,8 +85,16 @@ func (c *child) handle(m heard, line string) {
 	if m.Method == "tools/call" {
 		_ = json.Unmarshal(m.Params.Arguments, &args) // other tools have other arguments
 	}
+	if m.Method != "" && m.Method != "tools/call" && m.Method != "tools/list" {
+		c.methods = append(c.methods, strings.TrimSuffix(m.Method+" "+m.Params.URI, " "))
+	}
+	if m.Method == "initialize" {
+		c.greeted = line
+	}
 	answer := standard(m)
 	switch text := args.Text; {
+	case m.Method == "initialize" && c.kind == "refuses":
+		c.say(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"error":{"code":-5,"message":"not today"}}`)
 	case m.Method == "notifications/cancelled":
 		c.cancel(string(m.Params.RequestID))
 	case m.Method == "notifications/initialized":
@@ -104,6 +115,18 @@ func (c *child) handle(m heard, line string) {
 		c.say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 		c.say(logLine("about a call"))
 		c.say(answer)
+	case text == "pid":
+		c.say(m.result(`{"content":[],"structuredContent":` + strconv.Itoa(os.Getpid()) + `}`))
+	case text == "methods":
+		methods, _ := json.Marshal(c.methods) // a []string always marshals
+		c.say(m.result(`{"content":[],"structuredContent":` + string(methods) + `}`))
+	case text == "greeted":
+		c.say(m.result(`{"content":[],"structuredContent":` + c.greeted + `}`))
+	case text == "updated":
+		c.say(`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"res://a/b"}}`)
+		c.say(answer)
+	case m.Method == "resources/subscribe" || m.Method == "resources/unsubscribe":
+		c.say(m.result(`{}`))
 	case text == "crash":
 		os.Exit(3)
 	case text == "long line":

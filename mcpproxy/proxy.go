@@ -43,8 +43,8 @@ type Limits struct {
 	SessionLife        time.Duration // a legacy session is not revived after this
 	Sessions           int           // open sessions in all
 	SessionsPerCaller  int
-	Processes          int // stdio server processes in all; each belongs to a session
-	ProcessesPerCaller int
+	Processes          int // stdio server processes in all
+	ProcessesPerCaller int // of a shared one, its first caller's
 	Calls              int // messages being read or answered, in all
 	CallsPerCaller     int
 	Tasks              int // open tasks in all
@@ -156,6 +156,10 @@ func New(cfg Config) (*Proxy, error) {
 	p.open, p.drain = context.WithCancelCause(p.ctx)
 	p.last, p.leave = context.WithCancelCause(context.Background())
 	p.sessions = newSessions(p)
+	for _, up := range p.upstreams {
+		up.room = p.sessions
+		up.refuse = func(ctx context.Context, f frame) error { return p.recordUnasked(ctx, up, f) }
+	}
 	return p, nil
 }
 

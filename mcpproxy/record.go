@@ -249,6 +249,21 @@ func (p *Proxy) recordStray(rq *requestOf, f *frame, r *Refusal) error {
 	return p.putRefusal(rq.r.Context(), rec, rec.Caller.Key())
 }
 
+// recordUnasked keeps evidence of a question of a server that several sessions
+// share: it is refused, and in no session's name.
+func (p *Proxy) recordUnasked(ctx context.Context, up *upstream, f frame) error {
+	rec := audit.Record{
+		Kind: audit.Refusal, At: p.now(), Upstream: up.Name, Method: cut(f.method, maxName),
+		Target:  p.methods.find(fromServer, request, f.method, in20251125).ask, // the revision that has them all
+		Outcome: toolcall.OutcomeRefused, Policy: p.cfg.Judge.Current().Digest(),
+		Reason: redact.Public("asked by a process that sessions share"),
+	}
+	if rec.Target != "" {
+		rec.TargetKind = toolcall.Request
+	}
+	return p.putRefusal(ctx, rec, up.Name)
+}
+
 // recordSession makes the start or the end of a session durable.
 func (p *Proxy) recordSession(ses *session, k audit.Kind, why string) error {
 	snap := p.cfg.Judge.Current()

@@ -106,12 +106,12 @@ func (s *sessions) open(up *upstream, e era, c toolcall.Caller, info clientInfo)
 }
 
 func (s *sessions) openAs(id toolcall.ID, up *upstream, e era, c toolcall.Caller, info clientInfo) (*session, error) {
-	if err := s.reserve(c, up); err != nil {
+	if err := s.reserve(c, quota{sessions: 1}); err != nil {
 		return nil, err
 	}
-	l, err := up.newLeg()
+	l, err := up.newLeg(c, e)
 	if err != nil {
-		s.release(c, up)
+		s.release(c, quota{sessions: 1})
 		return nil, err
 	}
 	ses := &session{id: id, up: up, era: e, caller: c, client: info, leg: l,
@@ -123,20 +123,17 @@ func (s *sessions) openAs(id toolcall.ID, up *upstream, e era, c toolcall.Caller
 // quota counts what somebody holds open.
 type quota struct{ sessions, processes int }
 
-func (q quota) plus(n int, up *upstream) quota {
-	q.sessions += n
-	if up.URL == "" {
-		q.processes += n
-	}
-	return q
+func (q quota) plus(n int, more quota) quota {
+	return quota{q.sessions + n*more.sessions, q.processes + n*more.processes}
 }
 
-// reserve counts a session against the caller's quota and the whole (law 14).
-func (s *sessions) reserve(c toolcall.Caller, up *upstream) error {
+// reserve counts what a caller opens against the caller's quota and the whole
+// (law 14).
+func (s *sessions) reserve(c toolcall.Caller, more quota) error {
 	limits := &s.p.cfg.Limits
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own, all := s.counts[c.Key()].plus(1, up), s.total.plus(1, up)
+	own, all := s.counts[c.Key()].plus(1, more), s.total.plus(1, more)
 	if own.sessions > limits.SessionsPerCaller || all.sessions > limits.Sessions ||
 		own.processes > limits.ProcessesPerCaller || all.processes > limits.Processes {
 		return errTooManySessions
@@ -145,16 +142,22 @@ func (s *sessions) reserve(c toolcall.Caller, up *upstream) error {
 	return nil
 }
 
-func (s *sessions) release(c toolcall.Caller, up *upstream) {
+func (s *sessions) release(c toolcall.Caller, less quota) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.total = s.total.plus(-1, up)
-	if own := s.counts[c.Key()].plus(-1, up); own == (quota{}) {
+	s.total = s.total.plus(-1, less)
+	if own := s.counts[c.Key()].plus(-1, less); own == (quota{}) {
 		delete(s.counts, c.Key())
 	} else {
 		s.counts[c.Key()] = own
 	}
 }
+
+// takeProcess counts a server process. One that sessions share is its first
+// caller's, until it is gone.
+func (s *sessions) takeProcess(c toolcall.Caller) error { return s.reserve(c, quota{processes: 1}) }
+
+func (s *sessions) leaveProcess(c toolcall.Caller) { s.release(c, quota{processes: 1}) }
 
 // name puts a session on the table. It returns the session that already has the
 // name, if there is one.
@@ -257,7 +260,7 @@ func (s *sessions) revive(ctx context.Context, up *upstream, c toolcall.Caller, 
 		h.session, h.version = state.ID, state.Version
 	}
 	if there := s.name(handle, ses); there != ses {
-		s.release(c, up)
+		s.release(c, quota{sessions: 1})
 		return there, nil
 	}
 	return ses, nil
@@ -311,7 +314,7 @@ func (s *sessions) alive(key string) *session {
 
 // dead reports whether the session's server process is gone.
 func (ses *session) dead() bool {
-	l, ok := ses.leg.(*stdioLeg)
+	l, ok := ses.leg.(*muxLeg)
 	return ses.ended.Load() || ok && l.over()
 }
 
@@ -327,7 +330,7 @@ func (s *sessions) forget(ses *session) bool {
 		delete(s.table, ses.handle)
 	}
 	s.mu.Unlock()
-	s.release(ses.caller, ses.up)
+	s.release(ses.caller, quota{sessions: 1})
 	return true
 }
 
@@ -403,7 +406,7 @@ func (s *sessions) close() {
 	s.idle.Wait()
 	var wait sync.WaitGroup
 	for _, ses := range s.list() {
-		if _, ok := ses.leg.(*stdioLeg); ok {
+		if _, ok := ses.leg.(*muxLeg); ok {
 			wait.Go(func() { s.drop(ses, "mcpguard was stopped") })
 		}
 	}

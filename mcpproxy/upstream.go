@@ -1,6 +1,7 @@
 package mcpproxy
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ type Upstream struct {
 	Command []string      // of a stdio server: program and arguments, no shell
 	Env     []string      // NAME=value, beside PATH, HOME and LANG
 	Dir     string        // working directory; "" is mcpguard's own
+	Share   Share         // which sessions may have one process
 	Timeout time.Duration // the longest silence while a call runs; 0 takes Limits.Timeout
 	Result  int           // bytes of the largest message; 0 takes Limits.Result
 	Secrets []string      // values masked in what the server writes to stderr
@@ -34,8 +36,11 @@ type upstream struct {
 	limits    toolcall.Limits // of the upstream's messages
 	log       *slog.Logger
 	scrub     *redact.Scrubber
-	launcher  *launcher // of its processes
-	watch     Watchdog  // nil where there is none
+	launcher  *launcher                          // of its processes
+	watch     Watchdog                           // nil where there is none
+	room      room                               // that its processes take
+	pool      pool                               // of processes that sessions share
+	refuse    func(context.Context, frame) error // records that a question of a shared process is refused
 
 	mu         sync.Mutex
 	shelves    map[string]*shelf     // by what the upstream may base its lists on
@@ -76,13 +81,31 @@ func newUpstream(u Upstream, l Limits, log *slog.Logger) (*upstream, error) {
 		scrub:      redact.NewScrubber(u.Secrets),
 		shelves:    map[string]*shelf{},
 		catalogues: map[string]*catalogue{},
+		pool:       pool{muxes: map[string]*mux{}},
 	}, nil
 }
 
-// newLeg opens the way of one session to the upstream.
-func (u *upstream) newLeg() (leg, error) {
+// newLeg opens the way of one session of a caller to the upstream.
+func (u *upstream) newLeg(c toolcall.Caller, e era) (leg, error) {
 	if u.URL != "" {
 		return &httpLeg{up: u}, nil
 	}
-	return newStdioLeg(u)
+	l := &muxLeg{up: u, owner: c.Key()}
+	switch {
+	case u.Share == ShareSession:
+		m, err := u.startServer(c, false, func() {})
+		if err != nil {
+			return nil, err
+		}
+		if !m.attach(l) { // it is gone already; the handshake says so
+			l.mux = m
+		}
+	case e == modern:
+		if _, err := u.join(c, l, e, ""); err != nil {
+			return nil, err
+		}
+	default:
+		l.join = func(hello string) (*mux, error) { return u.join(c, l, e, hello) }
+	}
+	return l, nil
 }

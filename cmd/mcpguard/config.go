@@ -53,6 +53,7 @@ type Upstream struct {
 	Args    []identity.Secret // never read by a shell
 	Env     []SecretPair      // besides PATH, HOME and LANG
 	Cwd     string            // absolute; "": where mcpguard was started
+	Share   string            // session, caller or all: who may have one process
 
 	Limits Limits // the general ones, or this upstream's own
 
@@ -64,6 +65,13 @@ type SecretPair struct {
 	Name  string
 	Value identity.Secret
 }
+
+// Whose sessions may have one process of a stdio upstream.
+const (
+	shareSession = "session"
+	shareCaller  = "caller"
+	shareAll     = "all"
+)
 
 // Secrets are the values that must not appear in this upstream's log lines.
 func (u *Upstream) Secrets() []string {

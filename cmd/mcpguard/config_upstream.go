@@ -46,7 +46,7 @@ func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
 		f.hide(n, end)
 		return
 	}
-	harmless := []string{"command", "cwd", "type", "limits"}
+	harmless := []string{"command", "cwd", "type", "share", "limits"}
 	for i := 1; i < len(n.Content); i += 2 {
 		up := n.Content[i]
 		if up.Kind != yaml.MappingNode {
@@ -63,7 +63,7 @@ func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
 
 // upstreamKeys are what an entry of an mcpServers block is documented to hold,
 // and our limits.
-var upstreamKeys = []string{"type", "url", "headers", "command", "args", "env", "cwd", "limits"}
+var upstreamKeys = []string{"type", "url", "headers", "command", "args", "env", "cwd", "share", "limits"}
 
 // foreignKeys are keys of agents' own configurations, with what to do instead.
 var foreignKeys = map[string]string{
@@ -112,7 +112,7 @@ func (l *loader) upstream(e entry) {
 		l.file.wrong(e.key, what+" has neither a url nor a command", "{url: http://127.0.0.1:9101/mcp}")
 	case hasURL:
 		l.httpUpstream(&u, m, what)
-		l.misfit(m, what, transport == "stdio", "a url", "args", "env", "cwd")
+		l.misfit(m, what, transport == "stdio", "a url", "args", "env", "cwd", "share")
 	default:
 		l.stdioUpstream(&u, m, what)
 		l.misfit(m, what, transport == "http", "a command", "headers")
@@ -213,6 +213,23 @@ func (l *loader) stdioUpstream(u *Upstream, m *mapping, what string) {
 	if n := m.get("cwd"); n != nil {
 		l.cwd(u, n, what+".cwd")
 	}
+	u.Share = shareSession
+	if n := m.get("share"); n != nil {
+		l.share(u, n, what+".share")
+	}
+}
+
+func (l *loader) share(u *Upstream, n *yaml.Node, what string) {
+	text, ok := l.file.text(n, what)
+	if !ok {
+		return
+	}
+	if err := oneOf(text, shareSession, shareCaller, shareAll); err != nil {
+		l.file.wrong(n, what+": "+err.Error(), "")
+		return
+	}
+	u.Share = text
+	l.noteUpstream(what, text, n)
 }
 
 func (l *loader) args(u *Upstream, n *yaml.Node, what string) {

@@ -215,6 +215,9 @@ func recordConfig(cfg *Config, sink *store.Store, keys *keyring.Ring, env *envir
 }
 
 func upstreamsOf(cfg *Config) []mcpproxy.Upstream {
+	share := map[string]mcpproxy.Share{
+		shareSession: mcpproxy.ShareSession, shareCaller: mcpproxy.ShareCaller, shareAll: mcpproxy.ShareAll,
+	}
 	var all []mcpproxy.Upstream
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
@@ -226,6 +229,7 @@ func upstreamsOf(cfg *Config) []mcpproxy.Upstream {
 			up.Header.Set(h.Name, h.Value.Reveal())
 		}
 		if u.Command != "" {
+			up.Share = share[u.Share]
 			up.Command = []string{u.Command}
 			for _, arg := range u.Args {
 				up.Command = append(up.Command, arg.Reveal())
