@@ -27,7 +27,8 @@ import (
 type conns struct {
 	dialer  net.Dialer
 	address string // host:port to dial
-	head    string // of every request, behind its method: target, version and host
+	at      *url.URL
+	head    string // of a request to at, behind its method: target, version and host
 
 	mu     sync.Mutex
 	idle   []*upConn // the one used last is the last
@@ -61,7 +62,7 @@ func newTransport(at *url.URL) http.RoundTripper {
 		}
 		return &conns{
 			dialer: dialer, address: net.JoinHostPort(at.Hostname(), port),
-			head: " " + at.RequestURI() + " HTTP/1.1\r\nHost: " + at.Host + "\r\n",
+			at: at, head: headTo(at),
 		}
 	}
 	return &http.Transport{
@@ -75,6 +76,10 @@ func newTransport(at *url.URL) http.RoundTripper {
 	}
 }
 
+func headTo(at *url.URL) string {
+	return " " + at.RequestURI() + " HTTP/1.1\r\nHost: " + at.Host + "\r\n"
+}
+
 // RoundTrip sends one request and reads the head of its answer. The connection
 // goes back to the pool when the answer's body was read to its end.
 func (p *conns) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -84,7 +89,11 @@ func (p *conns) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	unhook := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // fails on a closed connection, which is as good
-	res, err := c.exchange(req, p.head)
+	head := p.head
+	if req.URL != p.at {
+		head = headTo(req.URL)
+	}
+	res, err := c.exchange(req, head)
 	if err != nil {
 		unhook()
 		_ = c.Close() // it is broken already
@@ -97,8 +106,8 @@ func (p *conns) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// exchange writes a request and reads the head of its answer. The target of the
-// request is the pool's, whatever its URL says.
+// exchange writes a request and reads the head of its answer. It goes to the
+// pool's address, whatever host the URL of the request names.
 func (c *upConn) exchange(req *http.Request, head string) (*http.Response, error) {
 	w := c.write // keeps its first error until Flush
 	_, _ = w.WriteString(req.Method)

@@ -20,6 +20,12 @@ type leg interface {
 	listen(ctx context.Context, lastEventID string) (*answer, error)
 	// end tells the upstream that the session is over, and lets go of all it holds.
 	end(ctx context.Context)
+	// over reports whether the session is of no use any more, because what it hangs
+	// on is gone.
+	over() bool
+	// tied reports whether the session hangs on a process or a connection of this
+	// mcpguard's, and ends with it.
+	tied() bool
 }
 
 // outbound is a message on its way upstream.

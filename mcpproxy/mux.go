@@ -412,8 +412,12 @@ func (m *mux) write(ctx context.Context, f frame) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.err != nil {
+	var fault *upstreamError
+	switch {
+	case m.err != nil:
 		return m.err
+	case errors.As(err, &fault):
+		return err
 	}
 	return &upstreamError{upstream: m.up.Name, what: "does not read what it is sent", err: err}
 }

@@ -162,3 +162,5 @@ func (l *muxLeg) end(context.Context) {
 
 // over reports whether the server is of no use any more.
 func (l *muxLeg) over() bool { return l.mux != nil && l.mux.over() }
+
+func (l *muxLeg) tied() bool { return true }

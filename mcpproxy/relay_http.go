@@ -20,11 +20,27 @@ import (
 // upstream's session id, for a modern caller without.
 type httpLeg struct {
 	up      *upstream
-	session string // the upstream's, "" before initialize and where it has none
-	version string // negotiated, sent with every message after initialize
+	session string  // the upstream's, "" before initialize and where it has none
+	version string  // negotiated, sent with every message after initialize
+	old     *muxLeg // instead of all that, where the session is one over HTTP+SSE
 }
 
 func (l *httpLeg) send(ctx context.Context, m outbound) (*answer, error) {
+	switch {
+	case l.old != nil:
+		return l.old.send(ctx, m)
+	case m.era == modern && l.up.Transport == TransportSSE:
+		return nil, &Refusal{Stage: "upstream", Code: codeMethodNotFound, Reason: "Method not found"}
+	case m.era == legacy && m.frame.kind == request && m.frame.method == "initialize":
+		return l.handshake(ctx, m)
+	}
+	a, _, err := l.post(ctx, m)
+	return a, err
+}
+
+// post sends one message in an HTTP request of its own. status is that of the
+// response to a request.
+func (l *httpLeg) post(ctx context.Context, m outbound) (_ *answer, status int, _ error) {
 	text := m.frame.raw.Text()
 	req := l.request(ctx, http.MethodPost)
 	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
@@ -44,22 +60,23 @@ func (l *httpLeg) send(ctx context.Context, m outbound) (*answer, error) {
 	}
 	res, err := l.up.transport.RoundTrip(req)
 	if err != nil {
-		return nil, l.unreachable(ctx, err)
+		return nil, 0, l.unreachable(ctx, err)
 	}
 	if m.frame.kind != request {
 		finish(res.Body)
 		switch {
 		case res.StatusCode == http.StatusNotFound && l.session != "":
-			return nil, errSessionOver
+			return nil, 0, errSessionOver
 		case res.StatusCode >= 300:
-			return nil, l.fault(fmt.Sprintf("answered a notification with HTTP status %d", res.StatusCode), nil)
+			return nil, 0, l.fault(fmt.Sprintf("answered a notification with HTTP status %d", res.StatusCode), nil)
 		}
-		return nil, nil
+		return nil, 0, nil
 	}
 	if m.frame.method == "initialize" {
 		l.session = res.Header.Get(mcp.HeaderSessionID)
 	}
-	return l.answer(ctx, res, m.era)
+	a, err := l.answer(ctx, res, m.era)
+	return a, res.StatusCode, err
 }
 
 var (
@@ -141,6 +158,9 @@ func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser) {
 }
 
 func (l *httpLeg) listen(ctx context.Context, lastEventID string) (*answer, error) {
+	if l.old != nil {
+		return l.old.listen(ctx, lastEventID)
+	}
 	req := l.request(ctx, http.MethodGet)
 	req.Header["Accept"] = acceptSSE
 	if lastEventID != "" {
@@ -170,6 +190,10 @@ func (l *httpLeg) listen(ctx context.Context, lastEventID string) (*answer, erro
 // end deletes the upstream's session. Upstreams may refuse that (405); the
 // session is over on this side either way.
 func (l *httpLeg) end(ctx context.Context) {
+	if l.old != nil {
+		l.old.end(ctx)
+		return
+	}
 	if l.session == "" {
 		return
 	}
@@ -187,6 +211,11 @@ func finish(body io.ReadCloser) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(body, 64<<10)) // fails where the connection is of no use any more
 	_ = body.Close()
 }
+
+// over reports whether the session's connection is gone, where it hangs on one.
+func (l *httpLeg) over() bool { return l.old != nil && l.old.over() }
+
+func (l *httpLeg) tied() bool { return l.old != nil }
 
 func (l *httpLeg) fault(what string, err error) error {
 	return &upstreamError{upstream: l.up.Name, what: what, err: err}

@@ -181,6 +181,7 @@ type handleState struct {
 	Client   string    `json:"c,omitempty"`
 	Build    string    `json:"b,omitempty"`
 	Started  time.Time `json:"t"`
+	Tied     bool      `json:"h,omitempty"` // to what ends with the mcpguard that minted it
 }
 
 const purposeSession = "session"
@@ -198,7 +199,7 @@ func aad(c toolcall.Caller, upstream string, more ...string) []byte {
 func (s *sessions) mint(ses *session, upstreamID string) error {
 	state, err := json.Marshal(handleState{
 		Session: ses.id.String(), Upstream: ses.up.Name, ID: upstreamID, Version: ses.version,
-		Client: ses.client.Name, Build: ses.client.Version, Started: s.p.now().UTC(),
+		Client: ses.client.Name, Build: ses.client.Version, Started: s.p.now().UTC(), Tied: ses.leg.tied(),
 	})
 	if err != nil {
 		return fmt.Errorf("mint a session handle: %w", err)
@@ -237,7 +238,7 @@ func (s *sessions) revive(ctx context.Context, up *upstream, c toolcall.Caller, 
 		return nil, errNoSession
 	}
 	var state handleState
-	if err := json.Unmarshal(text, &state); err != nil || state.Upstream != up.Name {
+	if err := json.Unmarshal(text, &state); err != nil || state.Upstream != up.Name || state.Tied {
 		return nil, errNoSession
 	}
 	id, err := toolcall.ParseID(state.Session)
@@ -314,8 +315,7 @@ func (s *sessions) alive(key string) *session {
 
 // dead reports whether the session's server process is gone.
 func (ses *session) dead() bool {
-	l, ok := ses.leg.(*muxLeg)
-	return ses.ended.Load() || ok && l.over()
+	return ses.ended.Load() || ses.leg.over()
 }
 
 func (ses *session) touch(now time.Time) { ses.used.Store(now.UnixNano()) }
@@ -406,7 +406,7 @@ func (s *sessions) close() {
 	s.idle.Wait()
 	var wait sync.WaitGroup
 	for _, ses := range s.list() {
-		if _, ok := ses.leg.(*muxLeg); ok {
+		if ses.leg.tied() {
 			wait.Go(func() { s.drop(ses, "mcpguard was stopped") })
 		}
 	}

@@ -14,6 +14,7 @@ type event struct {
 	hasID bool
 	retry string // milliseconds, digits only; "" when absent
 	data  string
+	name  string // that of eventReader.also; "" of messages
 }
 
 // errEventTooLarge ends a stream whose event is over the limit of results.
@@ -24,7 +25,8 @@ var errEventTooLarge = errors.New("an event is larger than the limit of results"
 // that sees other events than the client would.
 type eventReader struct {
 	src   io.Reader
-	limit int // bytes of one event, its field names included
+	limit int    // bytes of one event, its field names included
+	also  string // the name of events that are read like messages; "" for none
 	buf   []byte
 	start int  // of what was not yet read as a line
 	seen  int  // up to where buf was searched for the end of a line
@@ -51,7 +53,9 @@ func (r *eventReader) next() (event, error) {
 			return event{}, err
 		}
 		if len(line) == 0 {
-			if name != "" && name != "message" { // no message of the protocol
+			if name != "" && name == r.also {
+				ev.name = name
+			} else if name != "" && name != "message" { // no message of the protocol
 				ev.data, more, any = "", nil, ev.hasID || ev.retry != ""
 			}
 			if !any {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcpguard/redact"
@@ -16,16 +17,17 @@ import (
 // Upstream is one MCP server behind mcpguard. Exactly one of URL and Command is
 // set.
 type Upstream struct {
-	Name    string        // in paths, selectors and records
-	URL     string        // of a Streamable HTTP server
-	Header  http.Header   // sent with every request: mcpguard's own credential
-	Command []string      // of a stdio server: program and arguments, no shell
-	Env     []string      // NAME=value, beside PATH, HOME and LANG
-	Dir     string        // working directory; "" is mcpguard's own
-	Share   Share         // which sessions may have one process
-	Timeout time.Duration // the longest silence while a call runs; 0 takes Limits.Timeout
-	Result  int           // bytes of the largest message; 0 takes Limits.Result
-	Secrets []string      // values masked in what the server writes to stderr
+	Name      string        // in paths, selectors and records
+	URL       string        // of a Streamable HTTP server
+	Header    http.Header   // sent with every request: mcpguard's own credential
+	Command   []string      // of a stdio server: program and arguments, no shell
+	Env       []string      // NAME=value, beside PATH, HOME and LANG
+	Dir       string        // working directory; "" is mcpguard's own
+	Transport Transport     // how the server at URL is spoken to
+	Share     Share         // which sessions may have one process
+	Timeout   time.Duration // the longest silence while a call runs; 0 takes Limits.Timeout
+	Result    int           // bytes of the largest message; 0 takes Limits.Result
+	Secrets   []string      // values masked in what the server writes to stderr
 }
 
 // upstream is what the proxy keeps of an Upstream.
@@ -33,6 +35,7 @@ type upstream struct {
 	Upstream
 	at        *url.URL // of URL
 	transport http.RoundTripper
+	old       atomic.Bool     // it was found to speak HTTP+SSE
 	limits    toolcall.Limits // of the upstream's messages
 	log       *slog.Logger
 	scrub     *redact.Scrubber

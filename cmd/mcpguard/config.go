@@ -45,9 +45,10 @@ type TLS struct{ Cert, Key string }
 type Upstream struct {
 	Name string
 
-	URL     identity.Secret // Streamable HTTP endpoint; secret because keys hide in URLs; zero: a process
-	Address string          // scheme://host/path of URL, fit to be printed
-	Headers []SecretPair    // sent with every request
+	URL       identity.Secret // Streamable HTTP endpoint; secret because keys hide in URLs; zero: a process
+	Address   string          // scheme://host/path of URL, fit to be printed
+	Headers   []SecretPair    // sent with every request
+	Transport string          // auto, streamable-http or sse
 
 	Command string            // looked up in PATH unless it holds a separator
 	Args    []identity.Secret // never read by a shell
@@ -71,6 +72,13 @@ const (
 	shareSession = "session"
 	shareCaller  = "caller"
 	shareAll     = "all"
+)
+
+// How an upstream with a URL is spoken to.
+const (
+	transportAuto       = "auto"
+	transportStreamable = "streamable-http"
+	transportSSE        = "sse"
 )
 
 // Secrets are the values that must not appear in this upstream's log lines.

@@ -79,12 +79,14 @@ upstreams:
     type: streamable-http
     url: http://127.0.0.1:9101/mcp?k=${CRM_KEY}
     headers: {Authorization: "Bearer ${env:CRM_TOKEN}"}
+    transport: streamable-http
     limits: {timeout: 5s, result: 1KiB}
   fs:
     command: npx
     args: [-y, "@modelcontextprotocol/server-filesystem", "${ROOT:-/srv/projects}"]
     env: {TOKEN: "${file:fs.secret}", LITERAL: "$${not a reference}"}
     cwd: work
+    share: caller
 identity:
   tokens:
     - name: nightly-agent
@@ -120,10 +122,10 @@ func TestEveryKey(t *testing.T) {
 		Store: "sqlite://" + at("state/guard.db"), Keys: at("state/keys"), BehindTLSProxy: true,
 		AllowedHosts: []string{"guard.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
 		Upstreams: []Upstream{{
-			Name: "crm", URL: identity.NewSecret("http://127.0.0.1:9101/mcp?k=key-1"), Address: "http://127.0.0.1:9101/mcp",
+			Name: "crm", URL: identity.NewSecret("http://127.0.0.1:9101/mcp?k=key-1"), Address: "http://127.0.0.1:9101/mcp", Transport: "streamable-http",
 			Headers: []SecretPair{{"Authorization", identity.NewSecret("Bearer token-1")}}, Limits: crm,
 		}, {
-			Name: "fs", Command: "npx", Cwd: at("work"), Limits: limits,
+			Name: "fs", Command: "npx", Cwd: at("work"), Share: "caller", Limits: limits,
 			Args: []identity.Secret{
 				identity.NewSecret("-y"), identity.NewSecret("@modelcontextprotocol/server-filesystem"), identity.NewSecret("/srv/projects"),
 			},

@@ -46,7 +46,7 @@ func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
 		f.hide(n, end)
 		return
 	}
-	harmless := []string{"command", "cwd", "type", "share", "limits"}
+	harmless := []string{"command", "cwd", "type", "transport", "share", "limits"}
 	for i := 1; i < len(n.Content); i += 2 {
 		up := n.Content[i]
 		if up.Kind != yaml.MappingNode {
@@ -63,7 +63,7 @@ func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
 
 // upstreamKeys are what an entry of an mcpServers block is documented to hold,
 // and our limits.
-var upstreamKeys = []string{"type", "url", "headers", "command", "args", "env", "cwd", "share", "limits"}
+var upstreamKeys = []string{"type", "url", "transport", "headers", "command", "args", "env", "cwd", "share", "limits"}
 
 // foreignKeys are keys of agents' own configurations, with what to do instead.
 var foreignKeys = map[string]string{
@@ -104,7 +104,7 @@ func (l *loader) upstream(e entry) {
 	}
 	l.file.refuseUnknown(withoutForeign(m), what, upstreamKeys)
 	u := Upstream{Name: name}
-	transport := l.transport(m, what)
+	kind := l.kind(m, what)
 	switch hasURL, hasCommand := m.get("url") != nil, m.get("command") != nil; {
 	case hasURL && hasCommand:
 		l.file.wrong(e.key, what+" has a url and a command", "one of them")
@@ -112,10 +112,11 @@ func (l *loader) upstream(e entry) {
 		l.file.wrong(e.key, what+" has neither a url nor a command", "{url: http://127.0.0.1:9101/mcp}")
 	case hasURL:
 		l.httpUpstream(&u, m, what)
-		l.misfit(m, what, transport == "stdio", "a url", "args", "env", "cwd", "share")
+		l.transport(&u, m, kind, what)
+		l.misfit(m, what, kind == "stdio", "a url", "args", "env", "cwd", "share")
 	default:
 		l.stdioUpstream(&u, m, what)
-		l.misfit(m, what, transport == "http", "a command", "headers")
+		l.misfit(m, what, kind == "http" || kind == transportSSE, "a command", "headers", "transport")
 	}
 	l.upstreamLimits(&u, m, what)
 	l.config.Upstreams = append(l.config.Upstreams, u)
@@ -147,8 +148,8 @@ func badUpstreamName(s string) string {
 	return ""
 }
 
-// transport reads the type that mcpServers blocks carry: "http", "stdio" or "".
-func (l *loader) transport(m *mapping, what string) string {
+// kind reads the type that mcpServers blocks carry: "http", "sse", "stdio" or "".
+func (l *loader) kind(m *mapping, what string) string {
 	n := m.get("type")
 	if n == nil {
 		return ""
@@ -160,12 +161,38 @@ func (l *loader) transport(m *mapping, what string) string {
 		return "http"
 	case s == "stdio" || s == "local":
 		return "stdio"
-	case s == "sse":
-		l.file.wrong(n, what+".type: the HTTP+SSE transport is not available in this version", "http")
+	case s == transportSSE:
+		return transportSSE
 	default:
-		l.file.wrong(n, fmt.Sprintf("%s.type: there is no type %q", what, s), "http or stdio")
+		l.file.wrong(n, fmt.Sprintf("%s.type: there is no type %q", what, s), "http, sse or stdio")
 	}
 	return ""
+}
+
+// transport reads how an upstream is spoken to; its type may say so, too.
+func (l *loader) transport(u *Upstream, m *mapping, kind, what string) {
+	u.Transport = transportAuto
+	if kind == transportSSE {
+		u.Transport = transportSSE
+	}
+	n := m.get("transport")
+	if n == nil {
+		return
+	}
+	text, ok := l.file.text(n, what+".transport")
+	if !ok {
+		return
+	}
+	err := oneOf(text, transportAuto, transportStreamable, transportSSE)
+	switch {
+	case err != nil:
+		l.file.wrong(n, what+".transport: "+err.Error(), "")
+	case kind == transportSSE && text != transportSSE:
+		l.file.wrong(n, what+".transport contradicts the type sse", "remove one of them")
+	default:
+		u.Transport = text
+		l.noteUpstream(what+".transport", text, n)
+	}
 }
 
 // misfit notes keys, and a type, that belong to the other kind of upstream.

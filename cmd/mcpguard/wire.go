@@ -218,11 +218,14 @@ func upstreamsOf(cfg *Config) []mcpproxy.Upstream {
 	share := map[string]mcpproxy.Share{
 		shareSession: mcpproxy.ShareSession, shareCaller: mcpproxy.ShareCaller, shareAll: mcpproxy.ShareAll,
 	}
+	transport := map[string]mcpproxy.Transport{
+		transportAuto: mcpproxy.TransportAuto, transportStreamable: mcpproxy.TransportStreamable, transportSSE: mcpproxy.TransportSSE,
+	}
 	var all []mcpproxy.Upstream
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
 		up := mcpproxy.Upstream{
-			Name: u.Name, URL: u.URL.Reveal(), Dir: u.Cwd, Header: http.Header{},
+			Name: u.Name, URL: u.URL.Reveal(), Transport: transport[u.Transport], Dir: u.Cwd, Header: http.Header{},
 			Timeout: u.Limits.Timeout, Result: int(u.Limits.Result), Secrets: u.Secrets(),
 		}
 		for _, h := range u.Headers {
