@@ -30,6 +30,8 @@ type conns struct {
 	at      *url.URL
 	head    string // of a request to at, behind its method: target, version and host
 
+	spare sync.Pool // of *buffers: a connection that is idle needs none
+
 	mu     sync.Mutex
 	idle   []*upConn // the one used last is the last
 	closed bool
@@ -43,10 +45,15 @@ const (
 
 type upConn struct {
 	net.Conn
-	bound io.LimitedReader // of what is read into read; open but for the head of an answer
+	bound    io.LimitedReader // of what is read into the buffer; open but for the head of an answer
+	since    time.Time        // when it became idle
+	*buffers                  // nil while it is idle
+}
+
+// buffers are what a connection needs while a request is on it.
+type buffers struct {
 	read  *bufio.Reader
 	write *bufio.Writer
-	since time.Time // when it became idle
 }
 
 // newTransport is the client side of HTTP towards one upstream. It follows no
@@ -164,6 +171,7 @@ func (p *conns) take(ctx context.Context) (*upConn, error) {
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
 		if time.Since(c.since) < maxIdleAge && c.quiet() {
+			p.equip(c)
 			return c, nil
 		}
 		_ = c.Close()
@@ -172,17 +180,25 @@ func (p *conns) take(ctx context.Context) (*upConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	c := &upConn{Conn: conn, bound: io.LimitedReader{R: conn}, write: bufio.NewWriterSize(conn, 8<<10)}
-	c.read = bufio.NewReaderSize(&c.bound, 8<<10)
+	c := &upConn{Conn: conn, bound: io.LimitedReader{R: conn}}
+	p.equip(c)
 	return c, nil
+}
+
+// equip gives a connection its buffers.
+func (p *conns) equip(c *upConn) {
+	b, ok := p.spare.Get().(*buffers)
+	if !ok {
+		b = &buffers{bufio.NewReaderSize(nil, 8<<10), bufio.NewWriterSize(nil, 8<<10)}
+	}
+	b.read.Reset(&c.bound)
+	b.write.Reset(c.Conn)
+	c.buffers = b
 }
 
 // quiet reports whether an idle connection is open and has nothing to say. One
 // that was closed, or that speaks unasked, must not carry another call.
 func (c *upConn) quiet() bool {
-	if c.read.Buffered() > 0 {
-		return false
-	}
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return false
@@ -201,8 +217,17 @@ func (c *upConn) quiet() bool {
 	return err == nil && quiet
 }
 
-// put takes a connection back.
+// put takes a connection back, unless it said more than it was asked: the next
+// caller could take that for its answer.
 func (p *conns) put(c *upConn) {
+	if c.read.Buffered() > 0 {
+		_ = c.Close() // nothing is lost with it
+		return
+	}
+	c.read.Reset(nil)
+	c.write.Reset(nil)
+	p.spare.Put(c.buffers)
+	c.buffers = nil
 	c.since = time.Now()
 	p.mu.Lock()
 	keep := !p.closed && len(p.idle) < maxIdleConns
