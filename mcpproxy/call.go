@@ -120,7 +120,7 @@ func wellFormed(filter toolcall.JSON) error {
 func (p *Proxy) forward(ctx context.Context, x *exchange) {
 	x.redact() // made here: the answer may come on another goroutine
 	x.sent = p.now()
-	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params})
+	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params, room: x.lease})
 	if err != nil {
 		p.fail(ctx, x, err)
 		return

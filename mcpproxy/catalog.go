@@ -182,7 +182,7 @@ func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (tool
 	if err != nil {
 		return toolcall.JSON{}, fmt.Errorf("build tools/list: %w", err)
 	}
-	a, err := x.ses.leg.send(ctx, outbound{frame: f, version: x.version, era: x.ses.era, own: true})
+	a, err := x.ses.leg.send(ctx, outbound{frame: f, version: x.version, era: x.ses.era, room: x.lease, own: true})
 	if err != nil {
 		return toolcall.JSON{}, err
 	}

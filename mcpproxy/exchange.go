@@ -27,6 +27,7 @@ type exchange struct {
 	headers http.Header       // of a modern request, held to its body
 	params  map[string]string // Mcp-Param-* for the upstream, made of the arguments
 	out     *reply
+	lease   *lease // what the answer holds
 	method  method
 	snap    Snapshot
 	started time.Time

@@ -191,6 +191,7 @@ type requestOf struct {
 	r      *http.Request
 	up     *upstream
 	caller toolcall.Caller
+	lease  *lease // of what is said in the answer
 }
 
 // post takes one message.
@@ -201,7 +202,17 @@ func (rq *requestOf) post() {
 		return
 	}
 	defer p.calls.leave(rq.caller.Key())
-	body, err := readAll(rq.r.Body, rq.r.ContentLength, p.cfg.Limits.Request)
+	held, answer := p.memory.lease(rq.caller.Key()), p.memory.lease(rq.caller.Key())
+	defer held.end()
+	defer answer.end()
+	rq.lease = answer
+	within, cancel := context.WithTimeout(rq.r.Context(), p.cfg.Limits.Timeout)
+	body, err := readAll(rq.r.Body, rq.r.ContentLength, p.cfg.Limits.Request, func(n int) error { return held.grow(within, n) })
+	cancel()
+	if errors.Is(err, errNoMemory) {
+		refuseHTTP(rq.w, errNoMemory.Status, errNoMemory.Reason)
+		return
+	}
 	if err != nil && !errors.Is(err, toolcall.ErrTooLarge) {
 		refuseHTTP(rq.w, http.StatusBadRequest, "the body ended early, or could not be read")
 		return
@@ -278,7 +289,7 @@ func (rq *requestOf) session(e era, f *frame) (*session, error) {
 
 func (rq *requestOf) exchange(ses *session, f frame, version string) *exchange {
 	x := &exchange{
-		p: rq.p, ses: ses, caller: rq.caller, frame: f, version: version, started: rq.p.now(),
+		p: rq.p, ses: ses, lease: rq.lease, caller: rq.caller, frame: f, version: version, started: rq.p.now(),
 		client: ses.client, addr: hostname(rq.r.RemoteAddr),
 		out:  &reply{w: rq.w, ctx: rq.r.Context()},
 		snap: rq.p.cfg.Judge.Current(),

@@ -34,6 +34,7 @@ type outbound struct {
 	version string            // protocol revision of the message
 	era     era               //
 	headers map[string]string // Mcp-Param-* of a modern request, held to its body
+	room    *lease            // what its answer holds; nil: the upstream's own lease
 	own     bool              // mcpguard's own: what names no request is not for its answer
 }
 

@@ -16,14 +16,16 @@ type mailbox struct {
 	queue []inbound
 	bytes int
 	limit int
-	err   error // what next returns once the queue is empty
+	room  *lease // of what waits and what was taken last
+	taken int    // bytes of the message that was taken last
+	err   error  // what next returns once the queue is empty
 }
 
 // errMailboxFull says that a client reads more slowly than its upstream writes.
 var errMailboxFull = errors.New("more messages wait for the client than limits.result allows")
 
-func newMailbox(limit int) *mailbox {
-	return &mailbox{ready: make(chan struct{}, 1), limit: limit}
+func newMailbox(limit int, room *lease) *mailbox {
+	return &mailbox{ready: make(chan struct{}, 1), limit: limit, room: room}
 }
 
 // put adds a message; after close or over the limit it is dropped.
@@ -32,6 +34,8 @@ func (m *mailbox) put(in inbound) {
 	if m.err == nil {
 		if m.bytes += in.frame.raw.Len(); m.bytes > m.limit && len(m.queue) > 0 {
 			m.err = errMailboxFull
+		} else if !m.room.try(in.frame.raw.Len()) {
+			m.err = errNoMemory
 		} else {
 			m.queue = append(m.queue, in)
 		}
@@ -70,6 +74,8 @@ func (m *mailbox) next(ctx context.Context) (inbound, error) {
 			m.queue[0] = inbound{}
 			m.queue = m.queue[1:]
 			m.bytes -= in.frame.raw.Len()
+			m.room.give(m.taken) // it was sent on
+			m.taken = in.frame.raw.Len()
 			m.mu.Unlock()
 			return in, nil
 		}

@@ -23,7 +23,7 @@ func boxed(t *testing.T, text string) inbound {
 
 // What was put comes out in its order, and then the reason of the end.
 func TestMailbox(t *testing.T) {
-	m := newMailbox(100)
+	m := newMailbox(100, newMemory(1<<20, 1).lease(""))
 	for _, text := range []string{`1`, `2`, `3`} {
 		m.put(boxed(t, text))
 	}
@@ -45,7 +45,7 @@ func TestMailbox(t *testing.T) {
 // Who waits is woken by a message, by the end, and by its own context.
 func TestMailboxWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMailbox(100)
+		m := newMailbox(100, newMemory(1<<20, 1).lease(""))
 		got := make(chan string)
 		next := func(ctx context.Context) {
 			in, err := m.next(ctx)
@@ -81,7 +81,7 @@ func TestMailboxWakes(t *testing.T) {
 // and nobody else waits for it. One message may be as long as it likes: it was
 // held to the limit of results when it came.
 func TestMailboxIsBounded(t *testing.T) {
-	m := newMailbox(10)
+	m := newMailbox(10, newMemory(1<<20, 1).lease(""))
 	m.put(boxed(t, `"`+long("x", 50)+`"`))
 	m.put(boxed(t, `1`))
 	m.put(boxed(t, `2`))
@@ -91,7 +91,7 @@ func TestMailboxIsBounded(t *testing.T) {
 	if _, err := m.next(t.Context()); !errors.Is(err, errMailboxFull) {
 		t.Errorf("behind what fitted: %v", err)
 	}
-	m = newMailbox(10)
+	m = newMailbox(10, newMemory(1<<20, 1).lease(""))
 	for range 100 { // what was taken out makes room again
 		m.put(boxed(t, `"12345678"`))
 		if _, err := m.next(t.Context()); err != nil {

@@ -329,8 +329,11 @@ func subscription(params toolcall.JSON) toolcall.JSON {
 }
 
 // enter books a request of a session under an id of our own.
-func (m *mux) enter(l *muxLeg, f frame, own bool) (*waiter, frame, error) {
-	w := &waiter{leg: l, id: m.lastID.Add(1), client: f.id, own: own, box: newMailbox(m.up.limits.Bytes)}
+func (m *mux) enter(l *muxLeg, f frame, own bool, room *lease) (*waiter, frame, error) {
+	if room == nil {
+		room = m.up.lease()
+	}
+	w := &waiter{leg: l, id: m.lastID.Add(1), client: f.id, own: own, box: newMailbox(m.up.limits.Bytes, room)}
 	id := toolcall.Integer(w.id)
 	edits := []toolcall.Edit{{At: f.id, With: id}}
 	if token := f.meta().Member("progressToken"); !token.IsZero() {
@@ -369,6 +372,8 @@ func (m *mux) forget(w *waiter) {
 // abandon is the end of an answer. A request that was not answered yet is
 // cancelled upstream: nobody waits for it any more.
 func (m *mux) abandon(w *waiter) {
+	w.box.close(nil)
+	w.box.room.end()
 	m.mu.Lock()
 	_, open := m.waiting[w.id]
 	m.forget(w)

@@ -21,15 +21,26 @@ type muxLeg struct {
 	uris    map[string]bool // of a shared server: resources that the session subscribed to
 }
 
-// maxBacklog bounds the messages kept for a client that does not listen yet.
-const maxBacklog = 64
+// What is kept for a client that does not listen yet.
+const (
+	maxBacklog      = 64        // messages
+	maxBacklogBytes = 256 << 10 // of all of them
+)
+
+func (l *muxLeg) roomFor(f frame) bool {
+	size := f.raw.Len()
+	for _, in := range l.backlog {
+		size += in.frame.raw.Len()
+	}
+	return len(l.backlog) < maxBacklog && size <= maxBacklogBytes
+}
 
 // hear takes a message that names no request. The caller holds the lock.
 func (l *muxLeg) hear(f frame) {
 	switch box := l.route(f); {
 	case box != nil:
 		box.put(inbound{frame: f})
-	case len(l.backlog) < maxBacklog:
+	case l.roomFor(f):
 		l.backlog = append(l.backlog, inbound{frame: f})
 	default:
 		l.up.log.Warn("a message of an upstream was dropped: nobody listens", "upstream", l.up.Name)
@@ -66,7 +77,7 @@ func (l *muxLeg) send(ctx context.Context, m outbound) (*answer, error) {
 		if m.frame.kind != request || m.frame.method != "initialize" {
 			return nil, errSessionOver
 		}
-		return l.greet(ctx, m.frame)
+		return l.greet(ctx, m.frame, m.room)
 	}
 	if l.mux.shared {
 		if a, done, err := l.sharing(m.frame); done {
@@ -80,12 +91,13 @@ func (l *muxLeg) send(ctx context.Context, m outbound) (*answer, error) {
 		}
 		return nil, l.mux.write(ctx, f)
 	}
-	return l.ask(ctx, m.frame, m.own)
+	return l.ask(ctx, m.frame, m.own, m.room)
 }
 
-// ask sends a request.
-func (l *muxLeg) ask(ctx context.Context, f frame, own bool) (*answer, error) {
-	w, f, err := l.mux.enter(l, f, own)
+// ask sends a request. What its answer holds is given back with room, which is the
+// request's, or when the answer is closed.
+func (l *muxLeg) ask(ctx context.Context, f frame, own bool, room *lease) (*answer, error) {
+	w, f, err := l.mux.enter(l, f, own, room)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +146,8 @@ func (l *muxLeg) listen(ctx context.Context, _ string) (*answer, error) {
 	if l.listens != nil {
 		l.listens.close(nil) // the newer stream takes over
 	}
-	box := newMailbox(l.up.limits.Bytes)
+	room := l.up.lease()
+	box := newMailbox(l.up.limits.Bytes, room)
 	for _, in := range l.backlog {
 		box.put(in)
 	}
@@ -144,6 +157,8 @@ func (l *muxLeg) listen(ctx context.Context, _ string) (*answer, error) {
 		status: http.StatusOK,
 		next:   func() (inbound, error) { return box.next(ctx) },
 		close: func() {
+			box.close(nil)
+			room.end()
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			if l.listens == box {

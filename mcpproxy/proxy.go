@@ -49,6 +49,7 @@ type Limits struct {
 	CallsPerCaller     int
 	Tasks              int // open tasks in all
 	TasksPerCaller     int
+	Memory             int // bytes that messages hold at once, in all; more than Result
 }
 
 // DefaultLimits are limits for a Proxy that no configuration bounds.
@@ -57,7 +58,7 @@ func DefaultLimits() Limits {
 		Request: 1 << 20, Result: 32 << 20, Depth: 128,
 		Timeout: 60 * time.Second, Idle: 30 * time.Minute, SessionLife: 24 * time.Hour,
 		Sessions: 16384, SessionsPerCaller: 4096, Processes: 256, ProcessesPerCaller: 64,
-		Calls: 4096, CallsPerCaller: 512, Tasks: 4096, TasksPerCaller: 256,
+		Calls: 4096, CallsPerCaller: 512, Tasks: 4096, TasksPerCaller: 256, Memory: 256 << 20,
 	}
 }
 
@@ -104,6 +105,7 @@ type Proxy struct {
 	calls     *inFlight
 	methods   methods
 	launcher  *launcher
+	memory    *memory
 	ownID     atomic.Int64 // numbers mcpguard's own requests
 
 	ctx   context.Context // ends with Close
@@ -148,9 +150,14 @@ func New(cfg Config) (*Proxy, error) {
 	if len(p.upstreams) > 1 {
 		p.only = nil
 	}
+	largest := cfg.Limits.Result
+	for _, up := range p.upstreams {
+		largest = max(largest, up.limits.Bytes)
+	}
+	p.memory = newMemory(cfg.Limits.Memory, largest)
 	p.launcher = newLauncher()
 	for _, up := range p.upstreams {
-		up.launcher, up.watch = p.launcher, cfg.Watchdog
+		up.launcher, up.watch, up.memory = p.launcher, cfg.Watchdog, p.memory
 	}
 	p.ctx, p.stop = context.WithCancelCause(context.Background())
 	p.open, p.drain = context.WithCancelCause(p.ctx)

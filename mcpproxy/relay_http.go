@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -75,7 +76,12 @@ func (l *httpLeg) post(ctx context.Context, m outbound) (_ *answer, status int, 
 	if m.frame.method == "initialize" {
 		l.session = res.Header.Get(mcp.HeaderSessionID)
 	}
-	a, err := l.answer(ctx, res, m.era)
+	room := m.room
+	if room == nil {
+		room = l.up.lease()
+		defer room.end() // a message of our own; a stream takes it over
+	}
+	a, err := l.answer(ctx, res, m.era, room)
 	return a, res.StatusCode, err
 }
 
@@ -103,7 +109,7 @@ func (l *httpLeg) request(ctx context.Context, method string) *http.Request {
 	return req.WithContext(ctx)
 }
 
-func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era) (*answer, error) {
+func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era, room *lease) (*answer, error) {
 	if e == legacy && res.StatusCode == http.StatusNotFound && l.session != "" {
 		res.Body.Close()
 		return nil, errSessionOver
@@ -115,11 +121,11 @@ func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era) (*answe
 	a := &answer{status: res.StatusCode}
 	switch {
 	case media == "text/event-stream" && res.StatusCode == http.StatusOK:
-		l.streamed(ctx, a, res.Body)
+		l.streamed(ctx, a, res.Body, room)
 		return a, nil
 	case media == "application/json" || res.StatusCode >= 400:
 		defer res.Body.Close()
-		text, err := readAll(res.Body, res.ContentLength, l.up.limits.Bytes)
+		text, err := readAll(res.Body, res.ContentLength, l.up.limits.Bytes, func(n int) error { return room.grow(ctx, n) })
 		if err != nil {
 			return nil, l.unreadable(ctx, err)
 		}
@@ -140,10 +146,15 @@ func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era) (*answe
 
 // streamed reads the messages of an event stream. A stream that is silent for
 // longer than the timeout counts as hung.
-func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser) {
-	events := newEventReader(body, l.up.limits.Bytes)
-	a.close = func() { body.Close() }
+func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser, room *lease) {
+	counted := &countedReader{src: body, ctx: ctx, room: room}
+	events := newEventReader(counted, l.up.limits.Bytes)
+	a.close = func() {
+		body.Close()
+		counted.done()
+	}
 	a.next = func() (inbound, error) {
+		counted.done() // the message before was sent on
 		ev, err := events.next()
 		if err != nil {
 			return inbound{}, l.unreadable(ctx, err)
@@ -174,7 +185,7 @@ func (l *httpLeg) listen(ctx context.Context, lastEventID string) (*answer, erro
 	switch {
 	case res.StatusCode == http.StatusOK && media == "text/event-stream":
 		a := &answer{status: res.StatusCode}
-		l.streamed(ctx, a, res.Body)
+		l.streamed(ctx, a, res.Body, l.up.lease())
 		return a, nil
 	case res.StatusCode == http.StatusNotFound && l.session != "":
 		err = errSessionOver
@@ -244,6 +255,8 @@ func (l *httpLeg) unreachable(ctx context.Context, err error) error {
 
 func (l *httpLeg) unreadable(ctx context.Context, err error) error {
 	switch {
+	case errors.Is(err, errNoMemory):
+		return err
 	case errors.Is(err, toolcall.ErrTooLarge) || errors.Is(err, errEventTooLarge):
 		return l.fault("sent more than limits.result allows", err)
 	case errors.Is(context.Cause(ctx), errIdle):
@@ -267,14 +280,17 @@ func unquoted(err error) error {
 }
 
 // readAll reads a body whole, within limit bytes, into one allocation where its
-// length is announced.
-func readAll(body io.Reader, length int64, limit int) (string, error) {
+// length is announced. It asks take before it allocates.
+func readAll(body io.Reader, length int64, limit int, take func(n int) error) (string, error) {
 	if length > int64(limit) {
 		return "", fmt.Errorf("%d bytes, at most %d: %w", length, limit, toolcall.ErrTooLarge)
 	}
 	room := length + 1 // one more, to see the end without growing
 	if length < 0 {
 		room = 4096
+	}
+	if err := take(int(room)); err != nil {
+		return "", err
 	}
 	buf := make([]byte, 0, room)
 	for {
@@ -290,7 +306,10 @@ func readAll(body io.Reader, length int64, limit int) (string, error) {
 			return "", err
 		}
 		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
+			if err := take(len(buf)); err != nil {
+				return "", err
+			}
+			buf = slices.Grow(buf, len(buf))
 		}
 	}
 }

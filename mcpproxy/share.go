@@ -116,7 +116,7 @@ type greeting struct {
 var unasked = [...]string{"sampling", "elicitation", "roots"}
 
 // greet joins a shared server with a session's handshake.
-func (l *muxLeg) greet(ctx context.Context, f frame) (*answer, error) {
+func (l *muxLeg) greet(ctx context.Context, f frame, room *lease) (*answer, error) {
 	capabilities := f.params.Member("capabilities")
 	var edits []toolcall.Edit
 	for _, name := range unasked {
@@ -148,7 +148,7 @@ func (l *muxLeg) greet(ctx context.Context, f frame) (*answer, error) {
 	if !first {
 		return g.again(ctx, m.up, f.id), nil
 	}
-	a, err := l.ask(ctx, f, false)
+	a, err := l.ask(ctx, f, false, room)
 	if err != nil {
 		m.greeted(frame{}, err)
 		return nil, err
@@ -290,7 +290,8 @@ func (l *muxLeg) subscribes(uri string) bool {
 // answer is nobody's.
 func (m *mux) unsubscribe(uri string) bool {
 	id := m.lastID.Add(1)
-	w := &waiter{leg: &muxLeg{}, id: id, own: true, box: newMailbox(m.up.limits.Bytes)}
+	w := &waiter{leg: &muxLeg{}, id: id, own: true, box: newMailbox(m.up.limits.Bytes, m.up.lease())}
+	w.box.close(nil) // what comes is dropped
 	m.mu.Lock()
 	m.waiting[id] = w
 	m.mu.Unlock()

@@ -99,7 +99,7 @@ func (c *stdioClient) exchange(x *carried) error {
 	case media == "text/event-stream" && res.StatusCode == http.StatusOK:
 		return c.streamed(x, res.Body)
 	case media == "application/json":
-		text, err := readAll(res.Body, res.ContentLength, c.Result)
+		text, err := readAll(res.Body, res.ContentLength, c.Result, uncounted)
 		if err != nil {
 			return fmt.Errorf("read the answer: %w", err)
 		}

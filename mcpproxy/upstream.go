@@ -39,6 +39,7 @@ type upstream struct {
 	limits    toolcall.Limits // of the upstream's messages
 	log       *slog.Logger
 	scrub     *redact.Scrubber
+	memory    *memory
 	launcher  *launcher                          // of its processes
 	watch     Watchdog                           // nil where there is none
 	room      room                               // that its processes take
@@ -87,6 +88,9 @@ func newUpstream(u Upstream, l Limits, log *slog.Logger) (*upstream, error) {
 		pool:       pool{muxes: map[string]*mux{}},
 	}, nil
 }
+
+// lease is of what the upstream says beside answers.
+func (u *upstream) lease() *lease { return u.memory.lease("upstream\x00" + u.Name) }
 
 // newLeg opens the way of one session of a caller to the upstream.
 func (u *upstream) newLeg(c toolcall.Caller, e era) (leg, error) {

@@ -147,6 +147,8 @@ type Limits struct {
 
 	SessionsTotal  int // live sessions in all
 	ProcessesTotal int // upstream processes in all
+
+	Memory int64 // bytes that messages hold at once, in all
 }
 
 // onLoopback reports whether the listener is reachable from this machine only.

@@ -27,6 +27,7 @@ func (l *loader) check() {
 	}
 	l.checkTLS()
 	l.checkReach()
+	l.checkMemory()
 }
 
 // wholeFile is where something is missing.
@@ -35,6 +36,24 @@ func (l *loader) wholeFile() origin {
 		return origin{name: "no configuration file"}
 	}
 	return origin{name: l.file.name}
+}
+
+// checkMemory refuses a budget in which the largest result has no room beside
+// others.
+func (l *loader) checkMemory() {
+	c := l.config
+	largest := c.Limits.Result
+	for i := range c.Upstreams {
+		largest = max(largest, c.Upstreams[i].Limits.Result)
+	}
+	if c.Limits.Memory/2 >= largest {
+		return
+	}
+	at, ok := l.origins["limits.memory"]
+	if !ok {
+		at = l.wholeFile()
+	}
+	l.mistake(at, "limits.memory is less than twice the largest limits.result", "limits: {memory: 256MiB, result: 32MiB}")
 }
 
 // checkTLS refuses half a tls block, an empty one, and one that does not load:

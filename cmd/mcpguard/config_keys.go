@@ -103,6 +103,7 @@ var settingKeys = []settingKey{
 	limitSetting("processes", "16"),
 	limitSetting("sessions_total", "10000"),
 	limitSetting("processes_total", "128"),
+	limitSetting("memory", "256MiB"),
 }
 
 func limitSetting(name, standard string) settingKey {
@@ -137,6 +138,8 @@ func (l *Limits) assign(name, text string) (err error) {
 		l.SessionsTotal, err = parseCount(text)
 	case "processes_total":
 		l.ProcessesTotal, err = parseCount(text)
+	case "memory":
+		l.Memory, err = parseSize(text)
 	default:
 		err = errors.New("there is no such limit")
 	}

@@ -113,7 +113,7 @@ func TestEveryKey(t *testing.T) {
 	at := func(name string) string { return filepath.Join(dir, "conf", name) }
 	limits := Limits{
 		Request: 2 << 20, Result: 32 << 20, Depth: 64, Timeout: 90 * time.Second, Idle: 30 * time.Minute,
-		Sessions: 5, Processes: 16, SessionsTotal: 10000, ProcessesTotal: 128,
+		Sessions: 5, Processes: 16, SessionsTotal: 10000, ProcessesTotal: 128, Memory: 256 << 20,
 	}
 	crm := limits
 	crm.Timeout, crm.Result = 5*time.Second, 1<<10

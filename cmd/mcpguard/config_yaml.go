@@ -253,7 +253,6 @@ var laterKeys = map[string]struct{ what, hint string }{
 	"approvals":        {"approving calls", "remove it; rules under approve deny until then"},
 	"notify":           {"notification", "remove it"},
 	"pins":             {"pinning tools", "remove it"},
-	"limits.memory":    {"a limit of memory", "limits.request, limits.result and limits.sessions"},
 	"limits.questions": {"a limit of open questions", "remove it"},
 	"record.witness":   {"a witness", "remove it"},
 	"record.seal":      {"sealing the record", "record.results: digest"},

@@ -252,6 +252,7 @@ func limitsOf(l Limits) mcpproxy.Limits {
 	limits.Timeout, limits.Idle = l.Timeout, l.Idle
 	limits.SessionsPerCaller, limits.Sessions = l.Sessions, l.SessionsTotal
 	limits.ProcessesPerCaller, limits.Processes = l.Processes, l.ProcessesTotal
+	limits.Memory = int(l.Memory)
 	return limits
 }
 

@@ -1,0 +1,85 @@
+package mcpproxy
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// No budget is no room.
+func TestZeroMemoryRefuses(t *testing.T) {
+	for _, m := range []*memory{newMemory(0, 10), newMemory(10, 10)} {
+		if m.lease("sam").try(1) {
+			t.Error("a budget of nothing gave a byte")
+		}
+	}
+}
+
+// However leases grow while others hold on to theirs, each of them finishes in the
+// end, the budget is not exceeded by more than one message, and all comes back.
+func TestMemoryNeverDeadlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const message, all = 100, 250
+		m := newMemory(all+message, message)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		finished := make(chan error)
+		for i := range 40 {
+			go func() {
+				l := m.lease([]string{"sam", "fran", "kim"}[i%3])
+				defer l.end()
+				for range message / 10 {
+					if err := l.grow(ctx, 10); err != nil {
+						finished <- err
+						return
+					}
+					time.Sleep(time.Millisecond)
+				}
+				finished <- nil
+			}()
+		}
+		for range 40 {
+			if err := <-finished; err != nil {
+				t.Error(err)
+			}
+			m.mu.Lock()
+			if m.used > all+message {
+				t.Errorf("%d bytes are held of %d", m.used, all+message)
+			}
+			m.mu.Unlock()
+		}
+		synctest.Wait()
+		if m.used != 0 || len(m.callers) != 0 || m.over != nil {
+			t.Errorf("not all came back: %d, %v, %v", m.used, m.callers, m.over)
+		}
+	})
+}
+
+// Law 14: a caller who holds all that one may have does not keep others from theirs,
+// and waits for no longer than its own call.
+func TestMemoryOfOneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(1100, 100)
+		greedy := m.lease("sam")
+		for greedy.m.callers["sam"] < 500 {
+			if !greedy.try(50) {
+				t.Fatal("a caller's half is not there")
+			}
+		}
+		beyond := m.lease("sam")
+		if !beyond.try(100) {
+			t.Fatal("nobody goes beyond, so nobody would finish")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		if err := m.lease("sam").grow(ctx, 1); !errors.Is(err, errNoMemory) || time.Since(began) != time.Minute {
+			t.Errorf("more than half: %v after %s", err, time.Since(began))
+		}
+		if !m.lease("fran").try(400) {
+			t.Error("another caller has no room")
+		}
+	})
+}
