@@ -117,6 +117,16 @@ func TestUpstreamFaults(t *testing.T) {
 		"comments without end":        {until("text/event-stream", ": "+strings.Repeat("x", 100)+"\n\n"), late},
 		"headers without end":         {hijacked(t, true, head+strings.Repeat("X-A: "+strings.Repeat("x", 1000)+"\r\n", 2000)), "cannot be reached"},
 		"interim answers without end": {hijacked(t, true, strings.Repeat("HTTP/1.1 102 Processing\r\nX-A: "+strings.Repeat("x", 1000)+"\r\n\r\n", 2000)), "cannot be reached"},
+		"dribbles its body":           {until("application/json", " "), late},
+		"dribbles its stream":         {until("text/event-stream", "x"), late},
+		"two lengths":                 {hijacked(t, false, head+"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "cannot be reached"},
+		"a length and chunks":         {hijacked(t, false, head+"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "cannot be read"},
+		"an unknown encoding":         {hijacked(t, false, head+"Transfer-Encoding: gzip\r\n\r\n{}"), "cannot be reached"},
+		"a chunk of no size":          {hijacked(t, false, head+"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}"), "broke off its answer"},
+		"a redirect to elsewhere": {func(w http.ResponseWriter, m heard) {
+			w.Header().Set("Location", "http://169.254.169.254/latest/")
+			w.WriteHeader(http.StatusPermanentRedirect)
+		}, "HTTP status 308"},
 		"a redirect": {func(w http.ResponseWriter, m heard) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(http.StatusTemporaryRedirect)

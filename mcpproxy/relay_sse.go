@@ -54,7 +54,7 @@ func (u *upstream) dialSSE(ctx context.Context) (_ *sseLink, err error) {
 	}()
 	req := l.leg.request(l.ctx, http.MethodGet)
 	req.Header["Accept"] = acceptSSE
-	res, err := u.transport.RoundTrip(req)
+	res, err := u.transport.RoundTrip(req) //nolint:bodyclose // the link closes it
 	if err != nil {
 		return nil, l.leg.unreachable(ctx, err)
 	}
@@ -134,8 +134,7 @@ func (l *sseLink) transmit(ctx context.Context, f frame) error {
 	if err != nil {
 		return l.leg.unreachable(ctx, err)
 	}
-	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
+	finish(res.Body)
 	if res.StatusCode >= 300 {
 		return l.leg.fault(fmt.Sprintf("answered a message with HTTP status %d", res.StatusCode), nil)
 	}

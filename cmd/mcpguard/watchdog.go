@@ -126,10 +126,11 @@ func (w *watchdog) close() error {
 
 func newWatchdogCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:    watchdogName,
-		Short:  "End the server processes of an mcpguard that died; serve starts it by itself",
-		Hidden: true,
-		Args:   cobra.NoArgs,
+		Use:     watchdogName,
+		Short:   "End the server processes of an mcpguard that died; serve starts it by itself",
+		Example: "  mcpguard serve --config mcpguard.yaml",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			// Who ends mcpguard with a signal to all of its processes must not end
 			// this one before it has done its work: the pipe says when.
