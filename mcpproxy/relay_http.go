@@ -208,7 +208,7 @@ func (l *httpLeg) end(ctx context.Context) {
 	if l.session == "" {
 		return
 	}
-	res, err := l.up.transport.RoundTrip(l.request(ctx, http.MethodDelete))
+	res, err := l.up.transport.RoundTrip(l.request(ctx, http.MethodDelete)) //nolint:bodyclose // finish closes it
 	if err != nil {
 		l.up.log.Info("end the upstream's session", "upstream", l.up.Name, "err", err)
 		return

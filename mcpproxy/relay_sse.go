@@ -130,7 +130,7 @@ func (l *sseLink) transmit(ctx context.Context, f frame) error {
 	req.URL = l.endpoint
 	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
 	req.Header["Content-Type"] = jsonType
-	res, err := l.leg.up.transport.RoundTrip(req)
+	res, err := l.leg.up.transport.RoundTrip(req) //nolint:bodyclose // finish closes it
 	if err != nil {
 		return l.leg.unreachable(ctx, err)
 	}
