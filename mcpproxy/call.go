@@ -3,8 +3,10 @@ package mcpproxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"mcpguard/audit"
 	"mcpguard/toolcall"
@@ -30,16 +32,40 @@ func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
 }
 
 // pass forwards a request that policy does not judge by its target: what its
-// answer may say is judged on the way back.
-// A caller's words that go upstream are recorded first.
+// answer may say is judged on the way back. A caller's words that go upstream are
+// recorded like a call.
 func (p *Proxy) pass(ctx context.Context, x *exchange) {
-	if x.frame.method == "logging/setLevel" || x.frame.method == "ping" && !x.frame.params.IsZero() {
-		rec := x.record(audit.Event)
-		x.describe(&rec, x.outside(toolcall.Method, x.frame.method, x.frame.params), toolcall.Decision{Effect: toolcall.Allow}, x.frame.params)
-		if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
-			p.fail(ctx, x, unrecorded(err))
+	if x.method.record == asCall && !x.frame.bare() {
+		if err := p.spare(x.caller.Key()); err != nil {
+			p.fail(ctx, x, err)
 			return
 		}
+		p.admitted(ctx, x, x.outside(toolcall.Method, x.frame.method, x.frame.params), x.unruled())
+		return
+	}
+	p.forward(ctx, x)
+}
+
+// unruled is the decision about what no rule is asked about.
+func (x *exchange) unruled() toolcall.Decision {
+	return toolcall.Decision{Effect: toolcall.Allow, Redact: x.snap.Redactions(x.caller, x.ses.up.Name, "")}
+}
+
+// admitted forwards a request that was judged beside the stages. From here on it
+// is a call: its intent is durable first.
+func (p *Proxy) admitted(ctx context.Context, x *exchange, call *toolcall.Call, d toolcall.Decision) {
+	if call.ID.IsZero() {
+		id, err := toolcall.NewID()
+		if err != nil {
+			p.fail(ctx, x, fmt.Errorf("make a call id: %w", err))
+			return
+		}
+		call.ID = id
+	}
+	x.call, x.decision = call, d
+	if err := p.begin(ctx, x); err != nil {
+		p.fail(ctx, x, err)
+		return
 	}
 	p.forward(ctx, x)
 }
@@ -48,35 +74,51 @@ func (p *Proxy) pass(ctx context.Context, x *exchange) {
 // resource that the caller may not see has no completions.
 func (p *Proxy) complete(ctx context.Context, x *exchange) {
 	ref := x.frame.params.Member("ref")
-	kind, member := toolcall.Prompt, "name"
-	if t, _ := ref.Member("type").Str(); t == "ref/resource" {
-		kind, member = toolcall.Resource, "uri"
-	}
-	name, _ := ref.Member(member).Str()
 	if err := noFoldedNames(ref, refNames); err != nil {
 		p.refuse(ctx, x, err)
 		return
 	}
-	if kind == toolcall.Prompt && x.snap.Evaluate(x.outside(kind, name, toolcall.JSON{})).Effect == toolcall.Deny {
-		name = ""
-	}
-	if name == "" || !x.snap.Visible(x.caller, kind, x.ses.up.Name, name) {
+	call, d := x.completed(ref)
+	if call == nil {
 		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "nothing to complete has that name"})
 		return
 	}
-	rec := x.record(audit.Event) // the caller's words go upstream
-	x.describe(&rec, x.outside(kind, name, x.frame.params.Member("argument")), toolcall.Decision{Effect: toolcall.Allow}, x.frame.params)
-	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
-		p.fail(ctx, x, unrecorded(err))
-		return
-	}
-	p.forward(ctx, x)
+	p.admitted(ctx, x, call, d)
 }
 
-// subscribe judges each resource of subscriptions/listen.
+// completed is the call that a ref makes, if the caller may see what it names: a
+// prompt that could be had, or a resource template of which some URI could. A
+// ref of another type names nothing.
+func (x *exchange) completed(ref toolcall.JSON) (*toolcall.Call, toolcall.Decision) {
+	kind, member := toolcall.NoKind, ""
+	switch t, _ := ref.Member("type").Str(); t {
+	case "ref/prompt":
+		kind, member = toolcall.Prompt, "name"
+	case "ref/resource":
+		kind, member = toolcall.Resource, "uri"
+	}
+	name, _ := ref.Member(member).Str()
+	if name == "" || !x.snap.Visible(x.caller, kind, x.ses.up.Name, name) {
+		return nil, toolcall.Decision{}
+	}
+	call := x.outside(kind, name, x.frame.params.Member("argument"))
+	if kind == toolcall.Prompt {
+		if d := x.snap.Evaluate(x.outside(kind, name, toolcall.JSON{})); d.Effect == toolcall.Deny {
+			return nil, toolcall.Decision{}
+		}
+	}
+	return call, x.unruled()
+}
+
+// maxSubscribed bounds the resources of one subscription: each is a record.
+const maxSubscribed = 256
+
+// subscribe judges each resource of subscriptions/listen. Each verdict is an
+// event of the call that the subscription is.
 func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 	filter := x.frame.params.Member("notifications")
-	if err := wellFormed(filter); err != nil {
+	uris, err := subscribed(filter)
+	if err != nil {
 		p.refuse(ctx, x, err)
 		return
 	}
@@ -84,36 +126,66 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 		p.refuse(ctx, x, err)
 		return
 	}
-	for e := filter.Member("resourceSubscriptions").Elements(); e.Next(); {
-		uri, _ := e.Value().Str()
-		_, err := x.rule(ctx, x.outside(toolcall.Resource, uri, toolcall.JSON{}), x.frame.params, audit.Event, x.caller.Key())
-		if err != nil {
-			r := p.upstreamRefusal(err)
-			if !r.Failed {
-				r = &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "Resource not found"}
-			}
-			p.fail(ctx, x, r)
+	filter = x.frame.params.Member("notifications") // as the upstream will read it
+	id, err := toolcall.NewID()
+	if err != nil {
+		p.fail(ctx, x, fmt.Errorf("make a call id: %w", err))
+		return
+	}
+	verdicts := make([]audit.Record, 0, len(uris))
+	for _, uri := range uris {
+		call := x.outside(toolcall.Resource, uri, toolcall.JSON{})
+		call.ID = id
+		d := x.snap.Evaluate(call)
+		if d.Effect != toolcall.Allow {
+			x.call, x.decision = call, d
+			p.refuse(ctx, x, x.unknown())
+			return
+		}
+		rec := x.record(audit.Event)
+		x.describe(&rec, call, d, x.frame.params)
+		verdicts = append(verdicts, rec)
+	}
+	commits := make([]*audit.Commit, 0, len(verdicts))
+	for _, rec := range verdicts {
+		commits = append(commits, p.cfg.Record.Put(rec))
+	}
+	for _, c := range commits {
+		if err := c.Wait(ctx); err != nil {
+			p.fail(ctx, x, unrecorded(err))
 			return
 		}
 	}
-	p.forward(ctx, x)
+	call := x.outside(toolcall.Method, x.frame.method, filter)
+	call.ID = id
+	p.admitted(ctx, x, call, x.unruled())
 }
 
-// wellFormed holds the filter of subscriptions/listen to what is judged of it.
-func wellFormed(filter toolcall.JSON) error {
+// subscribed are the resources of a filter of subscriptions/listen, which is held
+// to what is judged of it.
+func subscribed(filter toolcall.JSON) ([]string, error) {
+	if t := filter.Type(); t != toolcall.NoType && t != toolcall.ObjectType {
+		return nil, badFrame("params.notifications must be an object")
+	}
 	if err := noFoldedNames(filter, filterNames); err != nil {
-		return err
+		return nil, err
 	}
-	uris := filter.Member("resourceSubscriptions")
-	if t := uris.Type(); t != toolcall.NoType && t != toolcall.ArrayType {
-		return badFrame("resourceSubscriptions must be an array of strings")
+	list := filter.Member("resourceSubscriptions")
+	if t := list.Type(); t != toolcall.NoType && t != toolcall.ArrayType {
+		return nil, badFrame("resourceSubscriptions must be an array of strings")
 	}
-	for e := uris.Elements(); e.Next(); {
-		if e.Value().Type() != toolcall.StringType {
-			return badFrame("resourceSubscriptions must be an array of strings")
+	var uris []string
+	for e := list.Elements(); e.Next(); {
+		uri, ok := e.Value().Str()
+		switch {
+		case !ok:
+			return nil, badFrame("resourceSubscriptions must be an array of strings")
+		case len(uris) == maxSubscribed:
+			return nil, badFrame("a subscription to more than " + strconv.Itoa(maxSubscribed) + " resources")
 		}
+		uris = append(uris, uri)
 	}
-	return nil
+	return uris, nil
 }
 
 // forward sends a request upstream and passes on what comes back, to its answer.

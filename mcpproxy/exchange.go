@@ -142,6 +142,7 @@ func (x *exchange) refresh() {
 	}
 	if snap := x.p.cfg.Judge.Current(); snap.Digest() != x.snap.Digest() {
 		x.snap, x.redactor = snap, nil
+		x.decision.Redact = snap.Redactions(x.caller, x.ses.up.Name, "")
 	}
 }
 

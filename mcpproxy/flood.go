@@ -7,9 +7,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// flood bounds how many refusals of one caller are kept. A refusal costs the
-// caller nothing, and the record is finite: who could fill it could drive the
-// evidence of something else out of it.
+// flood bounds how many records of a kind one caller may cause. A refusal, for
+// one, costs the caller nothing, and the record is finite: who could fill it
+// could drive the evidence of something else out of it.
 type flood struct {
 	mu      sync.Mutex
 	callers map[string]*refused
@@ -28,8 +28,8 @@ const (
 
 func newFlood() *flood { return &flood{callers: map[string]*refused{}} }
 
-// admit reports whether a refusal is to be kept, and how many of the caller were
-// not since the last that was.
+// admit reports whether one more record is to be kept, and how many of the caller
+// were not since the last that was.
 func (f *flood) admit(caller string, now time.Time) (before int, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -144,6 +144,12 @@ func (f *frame) classify(method toolcall.JSON) error {
 	return checkID(f.id)
 }
 
+// bare reports whether a message says nothing but its method.
+func (f *frame) bare() bool {
+	m := f.params.Members()
+	return !f.extra && !m.Next()
+}
+
 // checkID admits strings and integers (MCP, "Requests"): not null, and no
 // number that readers round differently.
 func checkID(id toolcall.JSON) error {

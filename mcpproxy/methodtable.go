@@ -26,11 +26,11 @@ func table() []method {
 		// look at (initialize.go); what comes here came where it has no place.
 		{name: "initialize", form: request, from: fromClient, in: inLegacy, sees: free, record: asSession,
 			serve: (*Proxy).misplaced, result: established},
-		{name: "notifications/initialized", form: notification, from: fromClient, in: inLegacy, sees: free,
+		{name: "notifications/initialized", form: notification, from: fromClient, in: inLegacy, sees: free, record: asEvent,
 			serve: (*Proxy).relayNotice},
-		{name: "server/discover", form: request, from: fromClient, in: in20260728, sees: free,
+		{name: "server/discover", form: request, from: fromClient, in: in20260728, sees: free, record: asCall,
 			serve: (*Proxy).pass, result: discovered},
-		{name: "ping", form: request, from: fromClient, in: inLegacy, sees: free, serve: (*Proxy).pass},
+		{name: "ping", form: request, from: fromClient, in: inLegacy, sees: free, record: asCall, serve: (*Proxy).pass},
 		{name: "ping", form: request, from: fromServer, in: inLegacy, sees: free},
 
 		// Tools.
@@ -58,7 +58,7 @@ func table() []method {
 			serve: (*Proxy).HandleCall},
 		{name: "resources/unsubscribe", form: request, from: fromClient, in: inLegacy, sees: byTarget, kind: toolcall.Resource, target: "uri", record: asCall,
 			serve: (*Proxy).HandleCall},
-		{name: listenMethod, form: request, from: fromClient, in: in20260728, sees: byTarget, kind: toolcall.Resource, record: asEvent,
+		{name: listenMethod, form: request, from: fromClient, in: in20260728, sees: byTarget, kind: toolcall.Resource, record: asCall,
 			serve: (*Proxy).subscribe},
 		{name: "notifications/subscriptions/acknowledged", form: notification, from: fromServer, in: in20260728, sees: free,
 			tell: (*Proxy).acknowledged},
@@ -67,16 +67,16 @@ func table() []method {
 			hear: resourceUpdated},
 
 		// Completions: of prompts and of resource templates, by their ref.
-		{name: "completion/complete", form: request, from: fromClient, in: inAll, sees: byTarget, record: asEvent,
+		{name: "completion/complete", form: request, from: fromClient, in: inAll, sees: byTarget, record: asCall,
 			serve: (*Proxy).complete},
 
 		// What accompanies requests.
-		{name: "logging/setLevel", form: request, from: fromClient, in: inLegacy, sees: free, record: asEvent, serve: (*Proxy).pass},
+		{name: "logging/setLevel", form: request, from: fromClient, in: inLegacy, sees: free, record: asCall, serve: (*Proxy).pass},
 		{name: "notifications/message", form: notification, from: fromServer, in: inAll, sees: free},
 		{name: "notifications/progress", form: notification, from: fromServer, in: inAll, sees: free},
-		{name: "notifications/progress", form: notification, from: fromClient, in: inLegacy, sees: free, serve: (*Proxy).relayNotice},
+		{name: "notifications/progress", form: notification, from: fromClient, in: inLegacy, sees: free, record: asEvent, serve: (*Proxy).relayNotice},
 		{name: "notifications/cancelled", form: notification, from: fromServer, in: inAll, sees: free},
-		{name: "notifications/cancelled", form: notification, from: fromClient, in: inAll, sees: free, serve: (*Proxy).cancelled},
+		{name: "notifications/cancelled", form: notification, from: fromClient, in: inAll, sees: free, record: asEvent, serve: (*Proxy).cancelled},
 
 		// What a server asks of the client.
 		{name: "sampling/createMessage", form: request, from: fromServer, in: inLegacy, sees: byAsk, ask: "sampling", record: asCall},
@@ -86,7 +86,7 @@ func table() []method {
 		{name: "notifications/elicitation/complete", form: notification, from: fromServer, in: in20251125, sees: free},
 		{name: "roots/list", form: request, from: fromServer, in: inLegacy, sees: byAsk, ask: "roots", record: asCall},
 		{name: "roots/list", form: request, from: asInput, in: in20260728, sees: byAsk, ask: "roots", record: asEvent},
-		{name: "notifications/roots/list_changed", form: notification, from: fromClient, in: inLegacy, sees: free, serve: (*Proxy).relayNotice},
+		{name: "notifications/roots/list_changed", form: notification, from: fromClient, in: inLegacy, sees: free, record: asEvent, serve: (*Proxy).relayNotice},
 
 		// Tasks of a server. A client's own, which a server would ask for with its
 		// questions, are not followed: their rows refuse.

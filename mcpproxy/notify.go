@@ -77,6 +77,10 @@ func (p *Proxy) notify(ctx context.Context, x *exchange) {
 		}
 		p.relayNotice(ctx, x)
 	default:
+		if err := p.recordRemark(ctx, x); err != nil {
+			p.fail(ctx, x, err)
+			return
+		}
 		x.method.serve(p, ctx, x)
 	}
 }

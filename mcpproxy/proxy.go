@@ -102,6 +102,7 @@ type Proxy struct {
 	only      *upstream // where there is exactly one
 	sessions  *sessions
 	flood     *flood
+	chatter   *flood // of what leaves a record and is no call
 	calls     *inFlight
 	methods   methods
 	launcher  *launcher
@@ -135,7 +136,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood(), calls: newInFlight(cfg.Limits), methods: newMethods(table())}
+	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood(), chatter: newFlood(), calls: newInFlight(cfg.Limits), methods: newMethods(table())}
 	for _, u := range cfg.Upstreams {
 		if p.upstreams[u.Name] != nil {
 			return nil, fmt.Errorf("make a proxy: two upstreams are called %s", u.Name)

@@ -12,7 +12,7 @@ import (
 
 // question is what an upstream asked the client, and the client was shown.
 type question struct {
-	call  *toolcall.Call // nil for ping
+	call  *toolcall.Call // nil for ping, of which there is no intent
 	shown time.Time
 }
 
@@ -33,18 +33,15 @@ func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok
 		return frame{}, false
 	}
 	m := p.methods.find(fromServer, request, f.method, x.revision())
-	if m.sees == free {
-		return f, true
-	}
 	if !f.params.Member("task").IsZero() {
 		m = method{name: f.method} // as a task of the client, which mcpguard does not follow
 	}
 	own, names, err := x.related(ctx, f)
 	var clean frame
 	if err == nil {
-		clean, err = x.cleaned(own, m.sees == byName, names)
+		clean, err = x.cleaned(own, m.sees == byName || m.sees == free, names)
 	}
-	if err == nil {
+	if err == nil && m.sees != free {
 		q.call, err = x.asked(ctx, m, own.params, audit.Intent)
 	}
 	if err != nil {
@@ -205,11 +202,9 @@ func (p *Proxy) answered(ctx context.Context, x *exchange) {
 			Reason: "nothing with this id was asked in this session"})
 		return
 	}
-	if q.call != nil {
-		if err := p.finishQuestion(ctx, x, q); err != nil {
-			p.fail(ctx, x, err)
-			return
-		}
+	if err := p.finishQuestion(ctx, x, q); err != nil {
+		p.fail(ctx, x, err)
+		return
 	}
 	if _, err := x.ses.leg.send(ctx, outbound{frame: restored, version: x.version, era: x.ses.era}); err != nil {
 		p.fail(ctx, x, err)
@@ -218,13 +213,26 @@ func (p *Proxy) answered(ctx context.Context, x *exchange) {
 	x.out.empty(http.StatusAccepted)
 }
 
+// finishQuestion makes a client's answer durable. Of a ping's, which nobody judged,
+// only what says more than that the client is there.
 func (p *Proxy) finishQuestion(ctx context.Context, x *exchange, q *question) error {
 	body, outcome := x.frame.result, toolcall.OutcomeOK
 	if body.IsZero() {
 		body, outcome = x.frame.err, toolcall.OutcomeError
 	}
 	rec := x.record(audit.Outcome)
-	rec.Call, rec.Target, rec.TargetKind, rec.Outcome = q.call.ID, q.call.Name, q.call.Kind, outcome
+	rec.Outcome = outcome
+	if q.call != nil {
+		rec.Call, rec.Target, rec.TargetKind = q.call.ID, q.call.Name, q.call.Kind
+	} else {
+		if m := body.Members(); !m.Next() && !x.frame.extra {
+			return nil
+		}
+		if err := p.spare(x.caller.Key()); err != nil {
+			return err
+		}
+		rec.Kind, rec.Method, rec.Effect = audit.Event, "ping", toolcall.Allow
+	}
 	names := x.snap.Redactions(x.caller, x.ses.up.Name, "")
 	p.keepResult(&rec, x.snap.Redactor(names), body)
 	rec.Stages = []audit.Stage{{Name: "client", Took: p.now().Sub(q.shown)}}

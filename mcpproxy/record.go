@@ -234,6 +234,34 @@ func (p *Proxy) putRefusal(ctx context.Context, rec audit.Record, by string) err
 	return nil
 }
 
+// spare refuses a message that leaves a record, and that no limit of policy
+// bounds, when a caller sends so many that the record of them would drive out
+// what matters (law 14).
+func (p *Proxy) spare(by string) error {
+	if _, ok := p.chatter.admit(by, p.now()); !ok {
+		return &Refusal{Stage: "flood", Code: codeInternal, Status: http.StatusTooManyRequests, Failed: true,
+			Reason: "too many messages beside calls: slow down"}
+	}
+	return nil
+}
+
+// recordRemark makes a client's notification durable before it goes on. One that
+// says nothing leaves no record.
+func (p *Proxy) recordRemark(ctx context.Context, x *exchange) error {
+	if x.method.record != asEvent || x.frame.bare() {
+		return nil
+	}
+	if err := p.spare(x.caller.Key()); err != nil {
+		return err
+	}
+	rec := x.record(audit.Event)
+	x.describe(&rec, x.outside(toolcall.Method, x.frame.method, x.frame.params), x.unruled(), x.frame.params)
+	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
+		return unrecorded(err)
+	}
+	return nil
+}
+
 // recordStray keeps evidence of a message that was refused before it belonged to
 // a session.
 func (p *Proxy) recordStray(rq *requestOf, f *frame, r *Refusal) error {
