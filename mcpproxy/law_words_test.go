@@ -95,7 +95,7 @@ func TestLawWordsAreRecorded(t *testing.T) {
 				"server/discover", "subscriptions/listen"} {
 				up.on[key] = func(w http.ResponseWriter, m heard) {
 					before.Store(int64(len(r.recorded(audit.Intent))))
-					sayJSON(w, m.result(`{"resultType":"complete","supportedVersions":["2026-07-28"]}`))
+					sayJSON(w, m.result(`{"resultType":"complete","supportedVersions":["2026-07-28"],"completion":{"values":[]}}`))
 				}
 			}
 			for _, key := range []string{"notifications/progress", "notifications/cancelled", "notifications/initialized", "notifications/roots/list_changed"} {

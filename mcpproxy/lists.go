@@ -25,6 +25,14 @@ var listings = map[string]listing{
 	"resources/templates/list": {"resourceTemplates", "uriTemplate", toolcall.Resource},
 }
 
+// shows reports whether the caller may see an item.
+func (l listing) shows(x *exchange, name string) bool {
+	if l.name == "uri" {
+		return x.reachable(name)
+	}
+	return x.snap.Visible(x.caller, l.kind, x.ses.up.Name, name)
+}
+
 // toolsList answers tools/list from the catalogue, which also the calls are
 // judged by: what is listed is what can be called (law 9).
 func (p *Proxy) toolsList(ctx context.Context, x *exchange) {
@@ -104,7 +112,7 @@ func (x *exchange) filter(result toolcall.JSON, l listing, seen map[string]bool)
 		if seen != nil {
 			seen[name] = true
 		}
-		if !ok || name == "" || twice || !x.snap.Visible(x.caller, l.kind, x.ses.up.Name, name) {
+		if !ok || name == "" || twice || !l.shows(x, name) {
 			hidden++
 			continue
 		}

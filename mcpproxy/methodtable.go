@@ -68,7 +68,7 @@ func table() []method {
 
 		// Completions: of prompts and of resource templates, by their ref.
 		{name: "completion/complete", form: request, from: fromClient, in: inAll, sees: byTarget, record: asCall,
-			serve: (*Proxy).complete},
+			serve: (*Proxy).complete, result: completions},
 
 		// What accompanies requests.
 		{name: "logging/setLevel", form: request, from: fromClient, in: inLegacy, sees: free, record: asCall, serve: (*Proxy).pass},

@@ -49,7 +49,7 @@ func toolsChanged(x *exchange, _ frame) bool {
 // resourceUpdated tells of resources that the caller may see.
 func resourceUpdated(x *exchange, f frame) bool {
 	uri, _ := f.params.Member("uri").Str()
-	return x.snap.Visible(x.caller, toolcall.Resource, x.ses.up.Name, uri)
+	return x.reachable(uri)
 }
 
 // notify serves a client's notification.

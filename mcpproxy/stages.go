@@ -87,7 +87,20 @@ func (x *exchange) visible() bool {
 	if c.Kind == toolcall.Tool && c.Def == nil {
 		return false
 	}
+	if c.Kind == toolcall.Resource {
+		return x.reachable(c.Name)
+	}
 	return x.snap.Visible(c.Caller, c.Kind, c.Upstream, c.Name)
+}
+
+// reachable reports whether the caller may see the resource of that URI. What has
+// a brace is no template here, but the resource itself: it is not judged by what
+// stands before the brace.
+func (x *exchange) reachable(uri string) bool {
+	if strings.Contains(uri, "{") {
+		return x.snap.Evaluate(x.outside(toolcall.Resource, uri, toolcall.JSON{})).Effect != toolcall.Deny
+	}
+	return x.snap.Visible(x.caller, toolcall.Resource, x.ses.up.Name, uri)
 }
 
 // unknown is the answer about a target that does not exist for this caller.
