@@ -21,6 +21,10 @@ func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
 		}
 		clock = x.took(s.name, clock)
 	}
+	if err := p.recordInputs(ctx, x); err != nil {
+		p.fail(ctx, x, err)
+		return
+	}
 	if err := p.begin(ctx, x); err != nil {
 		p.fail(ctx, x, err)
 		return

@@ -33,6 +33,7 @@ type exchange struct {
 	started time.Time
 	sent    time.Time // when it went upstream
 
+	inputs    []input        // answers to what the upstream asked by a result
 	call      *toolcall.Call // set where policy judges the request
 	decision  toolcall.Decision
 	catalogue string // digest of the catalogue that was judged with

@@ -176,7 +176,12 @@ var (
 		"level", "message", "name", "notifications", "progress", "progressToken", "protocolVersion", "reason", "ref", "requestId",
 		"requestState", "task", "taskId", "total", "uri",
 	}
-	refNames    = []string{"name", "title", "type", "uri"}
+	refNames   = []string{"name", "title", "type", "uri"}
+	entryNames = []string{"method", "params"}
+	askNames   = []string{
+		"_meta", "elicitationId", "includeContext", "maxTokens", "message", "messages", "metadata", "mode", "modelPreferences",
+		"requestedSchema", "stopSequences", "systemPrompt", "task", "temperature", "toolChoice", "tools", "url",
+	}
 	filterNames = []string{"promptsListChanged", "resourceSubscriptions", "resourcesListChanged", "taskIds", "toolsListChanged"}
 	resultNames = []string{
 		"_meta", "action", "cacheScope", "capabilities", "content", "contents", "inputRequests", "instructions",

@@ -55,27 +55,17 @@ func (x *exchange) sealCursor(result, next toolcall.JSON) (toolcall.JSON, error)
 // restore puts the upstream's own cursor and request state back into a request.
 // It comes first: what is judged afterwards is what the upstream will read.
 func restore(_ context.Context, _ *Proxy, x *exchange) error {
-	var edits []toolcall.Edit
-	for _, h := range [...]struct{ member, purpose, belongsTo string }{
-		{"cursor", purposeCursor, x.frame.method},
-		{"requestState", purposeState, x.frame.method + " " + x.target()},
-	} {
-		sealed := x.frame.params.Member(h.member)
-		if sealed.IsZero() {
-			continue
-		}
+	edits, err := x.restoreInput()
+	if err != nil {
+		return err
+	}
+	if sealed := x.frame.params.Member("cursor"); !sealed.IsZero() {
 		text, ok := sealed.Str()
-		if !ok {
-			return badHandle(h.member)
-		}
-		plain, ok := x.unseal(h.purpose, h.belongsTo, text)
-		if !ok {
-			return badHandle(h.member)
+		plain, opened := x.unseal(purposeCursor, x.frame.method, text)
+		if !ok || !opened {
+			return badHandle("cursor")
 		}
 		edits = append(edits, toolcall.Edit{At: sealed, With: toolcall.Quote(plain)})
-	}
-	if len(edits) == 0 {
-		return nil
 	}
 	f, err := x.frame.edited(edits)
 	if err != nil {

@@ -20,7 +20,7 @@ func (rq *requestOf) initialize(f frame) {
 	}
 	f, err := clampVersion(f)
 	if err == nil {
-		f, err = withoutTasks(f)
+		f, err = p.narrowed(f, f.params.Member("capabilities"), p.cfg.Judge.Current(), rq.caller, rq.up)
 	}
 	if err != nil {
 		rq.refuse(&f, legacy, err)
@@ -44,16 +44,6 @@ func (rq *requestOf) initialize(f frame) {
 		p.sessions.forget(ses)
 		ses.letGo()
 	}
-}
-
-// withoutTasks takes the tasks capability out of what a client declares: mcpguard
-// follows the tasks of servers, not those of clients, whose answers would go unseen.
-func withoutTasks(f frame) (frame, error) {
-	tasks := f.params.Member("capabilities").Member("tasks")
-	if tasks.IsZero() {
-		return f, nil
-	}
-	return f.edited([]toolcall.Edit{{At: tasks}})
 }
 
 // clampVersion asks for the newest legacy revision where the client asks for one

@@ -217,5 +217,9 @@ func (p *Proxy) dispatch(ctx context.Context, x *exchange) {
 		p.fail(ctx, x, err)
 		return
 	}
+	if err := x.narrow(); err != nil {
+		p.fail(ctx, x, err)
+		return
+	}
 	x.method.serve(p, ctx, x)
 }

@@ -102,29 +102,43 @@ func (x *exchange) rule(ctx context.Context, call *toolcall.Call, params toolcal
 	return nil, &Refusal{Stage: "decide", Code: codeRefused, Rule: d.Rule, Reason: "no rule allows " + call.Kind.String() + " " + cut(call.Name, maxEcho)}
 }
 
-// misplacedBy refuses what the protocol has and not here, durably. No rule is
-// asked: none could allow it.
-func (x *exchange) misplacedBy(ctx context.Context, name string, params toolcall.JSON, by string) error {
-	call := x.outside(toolcall.Method, name, params)
+// misasked refuses, durably, what no rule is asked about: none could allow it.
+func (x *exchange) misasked(ctx context.Context, m method, params toolcall.JSON, reason string) error {
+	kind, name := toolcall.Method, m.name
+	if m.ask != "" {
+		kind, name = toolcall.Request, m.ask
+	}
 	rec := x.record(audit.Refusal)
-	x.describe(&rec, call, toolcall.Decision{Reason: "this message has no place here"}, params)
+	x.describe(&rec, x.outside(kind, name, params), toolcall.Decision{Reason: reason}, params)
 	rec.Outcome = toolcall.OutcomeRefused
-	if err := x.p.putRefusal(ctx, rec, by); err != nil {
+	if err := x.p.putRefusal(ctx, rec, x.ses.up.Name); err != nil {
 		return err
 	}
-	return &Refusal{Stage: "find", Code: codeMethodNotFound, Reason: cut(name, maxEcho) + " has no place here"}
+	words := cut(m.name, maxEcho) + ": " + reason
+	if m.sees == noPlace {
+		words = cut(m.name, maxEcho) + " has no place here"
+	}
+	return &Refusal{Stage: "find", Code: codeMethodNotFound, Reason: words}
 }
 
 // asked judges what a server asks of the client: by its kind, and what the
 // protocol does not have by its method. The verdict is durable.
 func (x *exchange) asked(ctx context.Context, m method, params toolcall.JSON, kind audit.Kind) (*toolcall.Call, error) {
+	if err := noFoldedNames(params, askNames); err != nil {
+		return nil, x.misasked(ctx, m, params, refusalOf(err).Reason)
+	}
+	if m.ask == "elicitation" {
+		if reason := badElicitation(params); reason != "" {
+			return nil, x.misasked(ctx, m, params, reason)
+		}
+	}
 	switch m.sees {
 	case byAsk:
 		return x.rule(ctx, x.outside(toolcall.Request, m.ask, params), params, kind, x.ses.up.Name)
 	case byName:
 		return x.rule(ctx, x.outside(toolcall.Method, m.name, params), params, kind, x.ses.up.Name)
 	}
-	return nil, x.misplacedBy(ctx, m.name, params, x.ses.up.Name)
+	return nil, x.misasked(ctx, m, params, "this message has no place here")
 }
 
 // outside is a call that does not go through the stages.
@@ -238,51 +252,6 @@ func (p *Proxy) finishQuestion(ctx context.Context, x *exchange, q *question) er
 	rec.Stages = []audit.Stage{{Name: "client", Took: p.now().Sub(q.shown)}}
 	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
 		return unrecorded(err)
-	}
-	return nil
-}
-
-// asksInput reports whether a result asks the client for something first (MCP
-// 2026-07-28, multi round-trip requests), or carries the parts of one that does.
-func asksInput(r resultParts) bool {
-	kind, _ := r.resultType.Str()
-	return kind == "input_required" || !r.inputRequests.IsZero() || !r.requestState.IsZero()
-}
-
-// inputAsked judges each entry of such a result like a server's request, and seals
-// the state that the client carries. Where the protocol has no such result it is
-// refused.
-func (x *exchange) inputAsked(ctx context.Context, f frame) (frame, error) {
-	kind, _ := f.parts.resultType.Str()
-	entries := f.parts.inputRequests.Type()
-	if x.ses.era != modern || !x.method.asks || kind != "input_required" || entries != toolcall.NoType && entries != toolcall.ObjectType {
-		return f, x.afterwards("answer", "it asks the client for something in a place where the protocol has no such answer", nil)
-	}
-	if err := x.mayAsk(ctx, f.parts.inputRequests); err != nil {
-		return frame{}, err
-	}
-	state := f.parts.requestState
-	plain, ok := state.Str()
-	if !ok {
-		return f, nil
-	}
-	return f.with(state, x.seal(purposeState, x.frame.method+" "+x.target(), plain))
-}
-
-// mayAsk judges what an upstream asks the client for in a result, entry by entry.
-func (x *exchange) mayAsk(ctx context.Context, entries toolcall.JSON) error {
-	for m := entries.Members(); m.Next(); {
-		method, _ := m.Value().Member("method").Str()
-		params := m.Value().Member("params")
-		row := x.p.methods.find(asInput, request, method, x.revision())
-		// An event, for what the client answers comes with another request.
-		if _, err := x.asked(ctx, row, params, audit.Event); err != nil {
-			r := refusalOf(err)
-			if r.Failed {
-				return r
-			}
-			return x.afterwards("decide", "the upstream asked the client for "+cut(row.words(), maxEcho)+", which no rule allows", err)
-		}
 	}
 	return nil
 }

@@ -74,11 +74,9 @@ func (x *exchange) statusOf(f frame, status int) int {
 	if x.ses.era != modern || status != http.StatusOK || f.err.IsZero() {
 		return status
 	}
-	if n, ok := f.err.Member("code").Number(); ok {
-		for _, code := range [...]int{codeMethodNotFound, codeHeaderMismatch, codeUnsupportedVersion, codeMissingCapability, codeParse, codeInvalidRequest} {
-			if c, _ := toolcall.Integer(int64(code)).Number(); n.Comparable() && n.Compare(c) == 0 {
-				return modernStatus(code)
-			}
+	for _, code := range [...]int{codeMethodNotFound, codeHeaderMismatch, codeUnsupportedVersion, codeMissingCapability, codeParse, codeInvalidRequest} {
+		if isCode(f.err.Member("code"), int64(code)) {
+			return modernStatus(code)
 		}
 	}
 	return status
@@ -88,6 +86,9 @@ func (x *exchange) statusOf(f frame, status int) int {
 // Where nothing is changed it is the text that came.
 func (x *exchange) release(ctx context.Context, f frame, end *ending) (text string, _ frame, err error) {
 	if f, err = x.asAsked(f); err != nil {
+		return "", f, err
+	}
+	if err := x.linksAsked(ctx, f.err); err != nil {
 		return "", f, err
 	}
 	switch {

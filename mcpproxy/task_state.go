@@ -51,12 +51,16 @@ func (x *exchange) readState(ctx context.Context, body toolcall.JSON, s *said) e
 		status != "input_required" && !asks.IsZero(), status != "completed" && !s.result.IsZero(), status != "failed" && !s.failed.IsZero():
 		return x.afterwards("task", "it says of a task what the protocol does not have in that place", nil)
 	}
+	if err := x.linksAsked(ctx, s.failed); err != nil {
+		return err
+	}
 	switch status {
 	case "input_required":
 		if t := asks.Type(); t != toolcall.NoType && t != toolcall.ObjectType {
 			return x.afterwards("task", "it asks the client for something in a form that the protocol does not have", nil)
 		}
-		return x.mayAsk(ctx, asks)
+		_, err := x.mayAsk(ctx, asks)
+		return err
 	case "cancelled":
 		s.ended, s.outcome = true, toolcall.OutcomeCancelled
 	case "failed":

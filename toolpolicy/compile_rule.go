@@ -145,8 +145,8 @@ func (c *compiler) checkRule(r *rule, n *yaml.Node, keys ruleKeys) {
 	switch {
 	case keys.selected == nil:
 		c.fail(n, "tool: upstream/name", "the rule does not say what it is about: tool, resource, prompt, request or method")
-	case len(r.args) > 0 && r.selector.kind != toolcall.Tool:
-		c.fail(keys.selected, "", "this version judges arguments of tools only")
+	case len(r.args) > 0 && r.selector.kind != toolcall.Tool && r.selector.kind != toolcall.Request:
+		c.fail(keys.selected, "", "this version judges arguments of tools and requests only")
 	}
 	switch {
 	case keys.extra == nil:
@@ -154,6 +154,8 @@ func (c *compiler) checkRule(r *rule, n *yaml.Node, keys ruleKeys) {
 		c.fail(keys.extra, "", "extra has no meaning in a deny rule: undeclared arguments never keep it from matching")
 	case len(r.args) == 0:
 		c.fail(keys.extra, "", "extra has no meaning without args: such a rule matches any arguments")
+	case r.selector.kind == toolcall.Request:
+		c.fail(keys.extra, "", "extra has no meaning for a request: the protocol says what it may hold")
 	}
 	if keys.hide != nil && len(r.args) > 0 {
 		c.fail(keys.hide, "", "hide has no meaning with args: such a rule never hides")

@@ -95,7 +95,10 @@ func mayFold(m *toolcall.Members, name string) bool {
 }
 
 func (v *view) missing(path toolcall.Path) finding {
-	if v.call.Def == nil {
+	switch {
+	case v.call.Kind == toolcall.Request:
+		return finding{how: absent} // the protocol declares them, and no default
+	case v.call.Def == nil:
 		return finding{how: undefined}
 	}
 	return finding{fallback: v.call.Def.Default(path), how: absent}
@@ -140,9 +143,10 @@ func (r *rule) verdictFor(v *view, out toolcall.Verdict, n *notes) toolcall.Verd
 
 // refusesExtras reports whether arguments that nobody judged keep the rule from
 // matching. They never keep a deny from matching: else one would switch it off
-// by adding an argument.
+// by adding an argument. What a server asks of a client has no schema of its own:
+// the protocol says what it may hold.
 func (r *rule) refusesExtras(v *view) bool {
-	if r.verb == denies || len(r.args) == 0 {
+	if r.verb == denies || len(r.args) == 0 || r.selector.kind == toolcall.Request {
 		return false
 	}
 	return v.call.Def == nil || !r.extra && v.hasUndeclared()
