@@ -12,6 +12,7 @@
 //	era.go      eraOf        legacy (sessions) or modern (2026-07-28, stateless)
 //	frame.go    readFrame    strict envelope: request, notification or response
 //	session.go  find/revive  the session that the handle names, if it is the caller's
+//	batch.go    batch        2025-03-26 alone: message by message
 //	methods.go  dispatch     one row per message (methodtable.go); others need a policy rule
 //	  initialize.go            legacy handshake: a session is minted and recorded
 //	  lists.go                 filtered lists, from the catalogue or page by page

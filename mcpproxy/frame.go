@@ -53,18 +53,24 @@ func badFrame(reason string) error { return &frameError{codeInvalidRequest, reas
 // maxID is the longest request id, in bytes of JSON text.
 const maxID = 258
 
-// readFrame reads one message. It refuses batches, ids that two readers could
+// readFrame reads one message. It refuses batches (batch.go), ids that two readers could
 // take for different ones, and members that differ from the protocol's only by
 // case: encoding/json would read those as the protocol's own.
 func readFrame(text string, limits toolcall.Limits) (frame, error) {
-	raw, err := toolcall.ParseLong(text, limits)
+	raw, err := readMessage(text, limits)
 	if err != nil {
-		if errors.Is(err, toolcall.ErrTooLarge) {
-			return frame{}, err
-		}
-		return frame{}, &frameError{codeParse, "not strict JSON: " + err.Error()}
+		return frame{}, err
 	}
 	return frameOf(raw)
+}
+
+// readMessage proves the text of a message, or of a batch of them.
+func readMessage(text string, limits toolcall.Limits) (toolcall.JSON, error) {
+	raw, err := toolcall.ParseLong(text, limits)
+	if err != nil && !errors.Is(err, toolcall.ErrTooLarge) {
+		err = &frameError{codeParse, "not strict JSON: " + err.Error()}
+	}
+	return raw, err
 }
 
 // frameOf reads the envelope of a proved message.
@@ -73,7 +79,7 @@ func frameOf(raw toolcall.JSON) (frame, error) {
 	switch raw.Type() {
 	case toolcall.ObjectType:
 	case toolcall.ArrayType:
-		return frame{}, badFrame("batches are not accepted: send one message at a time")
+		return frame{}, errNoBatch
 	default:
 		return frame{}, badFrame("a message must be a JSON object")
 	}

@@ -276,3 +276,45 @@ func FuzzReadFrame(f *testing.F) {
 		}
 	})
 }
+
+// Whatever readBatch accepts is a bounded number of messages, each of which is
+// accepted alone and reads the same there.
+func FuzzReadBatch(f *testing.F) {
+	f.Add(`[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/initialized"}]`)
+	f.Add(`[{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","id":"1","method":"a","params":{"b":[[1]]}}]`)
+	f.Add(`[[]]`)
+	for text := range ambiguousTexts(f) {
+		f.Add(`[{"jsonrpc":"2.0","id":` + text + `,"method":"ping"},{"jsonrpc":"2.0","id":1,"method":"ping"}]`)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		limits := toolcall.Limits{Bytes: 1 << 16, Depth: 64}
+		raw, err := readMessage(text, limits)
+		if err != nil || raw.Type() != toolcall.ArrayType {
+			return
+		}
+		if _, err := readFrame(text, limits); err == nil {
+			t.Fatalf("%q is one message", text)
+		}
+		frames, err := readBatch(raw)
+		if err != nil {
+			return
+		}
+		var other []json.RawMessage
+		if err := json.Unmarshal([]byte(text), &other); err != nil || len(other) != len(frames) || len(frames) > maxBatch {
+			t.Fatalf("%q: %d messages, encoding/json has %d: %v", text, len(frames), len(other), err)
+		}
+		ids := map[string]bool{}
+		for i, got := range frames {
+			alone, err := readFrame(string(other[i]), limits)
+			if err != nil || alone.kind != got.kind || alone.method != got.method || alone.raw.Text() != got.raw.Text() {
+				t.Fatalf("%q: message %d is %+v alone: %v", text, i, alone, err)
+			}
+			if got.kind == request {
+				if ids[got.id.Text()] || got.method == "initialize" {
+					t.Fatalf("%q: message %d has no place in a batch", text, i)
+				}
+				ids[got.id.Text()] = true
+			}
+		}
+	})
+}

@@ -219,8 +219,16 @@ func (rq *requestOf) post() {
 	}
 	rq.noReadDeadline()
 	var f frame
+	var raw toolcall.JSON
 	if err == nil {
-		f, err = readFrame(body, p.cfg.Limits.message())
+		raw, err = readMessage(body, p.cfg.Limits.message())
+	}
+	if raw.Type() == toolcall.ArrayType {
+		rq.batch(raw)
+		return
+	}
+	if err == nil {
+		f, err = frameOf(raw)
 	}
 	if err != nil {
 		rq.refuse(&f, legacy, err)
