@@ -35,7 +35,7 @@ func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
 
 // pass forwards a request that policy does not judge by its target: what its
 // answer may say is judged on the way back. A caller's words that go upstream are
-// recorded like a call.
+// recorded first: as a call, or, where they only say who asks, as an event.
 func (p *Proxy) pass(ctx context.Context, x *exchange) {
 	if x.method.record == asCall && !x.frame.bare() {
 		if err := p.spare(x.caller.Key()); err != nil {
@@ -43,6 +43,10 @@ func (p *Proxy) pass(ctx context.Context, x *exchange) {
 			return
 		}
 		p.admitted(ctx, x, x.outside(toolcall.Method, x.frame.method, x.frame.params), x.unruled())
+		return
+	}
+	if err := p.recordRemark(ctx, x); err != nil {
+		p.fail(ctx, x, err)
 		return
 	}
 	p.forward(ctx, x)

@@ -42,7 +42,7 @@ var words = map[string]struct {
 	"cancelled":     {false, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7,"reason":"psst"}}`, audit.Event},
 	"initialized":   {false, `{"jsonrpc":"2.0","method":"notifications/initialized","params":{"_meta":{"psst":1}}}`, audit.Event},
 	"roots":         {false, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed","params":{"_meta":{"psst":1}}}`, audit.Event},
-	"discover":      {true, `{"jsonrpc":"2.0","id":1,"method":"server/discover"}`, audit.Intent},
+	"discover":      {true, `{"jsonrpc":"2.0","id":1,"method":"server/discover"}`, audit.Event},
 	"listen":        {true, `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["file:///srv/a"]}}}`, audit.Intent},
 	"completion":    {true, `{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"reply"},"argument":{"name":"a","value":"psst"}}}`, audit.Intent},
 	"hung up":       {true, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7,"reason":"psst"}}`, audit.Event},
@@ -91,16 +91,17 @@ func TestLawWordsAreRecorded(t *testing.T) {
 			up := newPeer(t)
 			r := newRig(t, setup{policy: wordsPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}})
 			var before atomic.Int64
+			kind := m.kind
 			for _, key := range []string{"ping", "logging/setLevel", "completion/complete", "resources/subscribe", "resources/unsubscribe",
 				"server/discover", "subscriptions/listen"} {
 				up.on[key] = func(w http.ResponseWriter, m heard) {
-					before.Store(int64(len(r.recorded(audit.Intent))))
+					before.Store(int64(len(r.recorded(kind))))
 					sayJSON(w, m.result(`{"resultType":"complete","supportedVersions":["2026-07-28"],"completion":{"values":[]}}`))
 				}
 			}
 			for _, key := range []string{"notifications/progress", "notifications/cancelled", "notifications/initialized", "notifications/roots/list_changed"} {
 				up.on[key] = func(w http.ResponseWriter, m heard) {
-					before.Store(int64(len(r.recorded(audit.Event))))
+					before.Store(int64(len(r.recorded(kind))))
 					w.WriteHeader(http.StatusAccepted)
 				}
 			}
@@ -111,7 +112,7 @@ func TestLawWordsAreRecorded(t *testing.T) {
 			if n := before.Load(); n != 1 {
 				t.Errorf("%d records of it were there when the upstream heard it", n)
 			}
-			if m.kind == audit.Intent && r.outcomes() != "ok" {
+			if kind == audit.Intent && r.outcomes() != "ok" {
 				t.Errorf("outcomes %q", r.outcomes())
 			}
 		})

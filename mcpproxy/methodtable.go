@@ -28,7 +28,7 @@ func table() []method {
 			serve: (*Proxy).misplaced, result: established},
 		{name: "notifications/initialized", form: notification, from: fromClient, in: inLegacy, sees: free, record: asEvent,
 			serve: (*Proxy).relayNotice},
-		{name: "server/discover", form: request, from: fromClient, in: in20260728, sees: free, record: asCall,
+		{name: "server/discover", form: request, from: fromClient, in: in20260728, sees: free, record: asEvent,
 			serve: (*Proxy).pass, result: discovered},
 		{name: "ping", form: request, from: fromClient, in: inLegacy, sees: free, record: asCall, serve: (*Proxy).pass},
 		{name: "ping", form: request, from: fromServer, in: inLegacy, sees: free},

@@ -245,8 +245,8 @@ func (p *Proxy) spare(by string) error {
 	return nil
 }
 
-// recordRemark makes a client's notification durable before it goes on. One that
-// says nothing leaves no record.
+// recordRemark makes a client's message durable, as an event, before it goes on.
+// One that says nothing leaves no record.
 func (p *Proxy) recordRemark(ctx context.Context, x *exchange) error {
 	if x.method.record != asEvent || x.frame.bare() {
 		return nil
