@@ -37,7 +37,8 @@ func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
 // answer may say is judged on the way back. A caller's words that go upstream are
 // recorded first: as a call, or, where they only say who asks, as an event.
 func (p *Proxy) pass(ctx context.Context, x *exchange) {
-	if x.method.record == asCall && !x.frame.bare() {
+	words := x.method.record == asCall && !x.frame.bare() || x.method.record == asList && !x.frame.terse()
+	if words {
 		if err := p.spare(x.caller.Key()); err != nil {
 			p.fail(ctx, x, err)
 			return

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/mark3labs/mcp-go/mcp"
+
 	"mcpguard/redact"
 	"mcpguard/toolcall"
 )
@@ -154,6 +156,24 @@ func (f *frame) classify(method toolcall.JSON) error {
 func (f *frame) bare() bool {
 	m := f.params.Members()
 	return !f.extra && !m.Next()
+}
+
+// terse reports whether a request for a list says nothing but who asks, and where
+// to go on.
+func (f *frame) terse() bool {
+	for m := f.params.Members(); m.Next(); {
+		if name := m.Name(); name != "cursor" && name != "_meta" {
+			return false
+		}
+	}
+	for m := f.meta().Members(); m.Next(); {
+		switch m.Name() {
+		case mcp.MetaKeyProtocolVersion, mcp.MetaKeyClientInfo, mcp.MetaKeyClientCapabilities, mcp.MetaKeyLogLevel, "progressToken":
+		default:
+			return false
+		}
+	}
+	return !f.extra
 }
 
 // checkID admits strings and integers (MCP, "Requests"): not null, and no

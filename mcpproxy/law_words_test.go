@@ -38,6 +38,8 @@ var words = map[string]struct {
 	"template":      {false, `{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/resource","uri":"file:///srv/{a}"},"argument":{"name":"a","value":"psst"}}}`, audit.Intent},
 	"subscribe":     {false, `{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"file:///srv/a"}}`, audit.Intent},
 	"unsubscribe":   {false, `{"jsonrpc":"2.0","id":1,"method":"resources/unsubscribe","params":{"uri":"file:///srv/a"}}`, audit.Intent},
+	"a list":        {false, `{"jsonrpc":"2.0","id":1,"method":"prompts/list","params":{"psst":1}}`, audit.Intent},
+	"a list's meta": {true, `{"jsonrpc":"2.0","id":1,"method":"prompts/list","params":{"_meta":{"psst":1,"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`, audit.Intent},
 	"progress":      {false, `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1,"message":"psst"}}`, audit.Event},
 	"cancelled":     {false, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7,"reason":"psst"}}`, audit.Event},
 	"initialized":   {false, `{"jsonrpc":"2.0","method":"notifications/initialized","params":{"_meta":{"psst":1}}}`, audit.Event},
@@ -93,10 +95,10 @@ func TestLawWordsAreRecorded(t *testing.T) {
 			var before atomic.Int64
 			kind := m.kind
 			for _, key := range []string{"ping", "logging/setLevel", "completion/complete", "resources/subscribe", "resources/unsubscribe",
-				"server/discover", "subscriptions/listen"} {
+				"server/discover", "subscriptions/listen", "prompts/list"} {
 				up.on[key] = func(w http.ResponseWriter, m heard) {
 					before.Store(int64(len(r.recorded(kind))))
-					sayJSON(w, m.result(`{"resultType":"complete","supportedVersions":["2026-07-28"],"completion":{"values":[]}}`))
+					sayJSON(w, m.result(`{"resultType":"complete","supportedVersions":["2026-07-28"],"completion":{"values":[]},"prompts":[]}`))
 				}
 			}
 			for _, key := range []string{"notifications/progress", "notifications/cancelled", "notifications/initialized", "notifications/roots/list_changed"} {
@@ -177,5 +179,27 @@ func TestLawPingsCarryNothingUnseen(t *testing.T) {
 	r.store.FailLost()
 	if got := a.call("2", "echo", `{}`); got.status != http.StatusServiceUnavailable {
 		t.Errorf("the store works: %s", got)
+	}
+}
+
+// The verdicts of a subscription carry the id of the call that it is.
+func TestSubscriptionsAreOneCall(t *testing.T) {
+	up := newPeer(t)
+	up.on["subscriptions/listen"] = func(w http.ResponseWriter, m heard) { sayJSON(w, m.result(`{"resultType":"complete"}`)) }
+	r := newRig(t, setup{policy: wordsPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}})
+	r.agent("sam", "/mcp").modern(`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["file:///srv/a","file:///srv/b"]}}}`)
+	all := r.recorded(audit.Event, audit.Intent, audit.Outcome)
+	if len(all) != 4 {
+		t.Fatalf("%d records", len(all))
+	}
+	for _, rec := range all {
+		if rec.Call.IsZero() || rec.Call != all[0].Call {
+			t.Errorf("%s %s is of call %s, the first of %s", rec.Kind, rec.Target, rec.Call, all[0].Call)
+		}
+	}
+	many := strings.TrimSuffix(strings.Repeat(`"file:///srv/a",`, 257), ",")
+	got := r.agent("sam", "/mcp").modern(`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":[` + many + `]}}}`)
+	if got.status != http.StatusBadRequest || len(r.recorded(audit.Event)) != 2 {
+		t.Errorf("257 resources: %d %s", got.status, got)
 	}
 }
