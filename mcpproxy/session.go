@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
 	"mcpguard/audit"
@@ -375,16 +376,30 @@ func (s *sessions) sweep() {
 			return
 		case <-t.C:
 		}
-		limit := s.p.now().Add(-s.p.cfg.Limits.Idle).UnixNano()
-		for _, ses := range s.list() {
-			select {
-			case <-s.stop:
-				return
-			default:
-			}
-			if ses.busy.Load() == 0 && ses.used.Load() < limit {
+		s.dropIdle(s.p.now().Add(-s.p.cfg.Limits.Idle).UnixNano())
+	}
+}
+
+// dropAtOnce is how many idle sessions are ended at the same time: their records
+// share a commit, and an upstream that does not answer keeps none but its own.
+const dropAtOnce = 256
+
+// dropIdle ends the sessions that were last used before limit.
+func (s *sessions) dropIdle(limit int64) {
+	var ending errgroup.Group
+	ending.SetLimit(dropAtOnce)
+	defer func() { _ = ending.Wait() }() // drop reports what goes wrong
+	for _, ses := range s.list() {
+		select {
+		case <-s.stop:
+			return
+		default:
+		}
+		if ses.busy.Load() == 0 && ses.used.Load() < limit {
+			ending.Go(func() error {
 				s.drop(ses, "idle")
-			}
+				return nil
+			})
 		}
 	}
 }

@@ -216,6 +216,24 @@ func TestIdleSessionsEnd(t *testing.T) {
 	}
 }
 
+// Idle sessions end together: one whose server does not answer its DELETE keeps
+// no other waiting.
+func TestIdleSessionsEndTogether(t *testing.T) {
+	t.Parallel()
+	up := newPeer(t)
+	hang := make(chan struct{})
+	up.on["DELETE"] = func(http.ResponseWriter, heard) { <-hang }
+	defer close(hang)
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")},
+		limits: func(l *mcpproxy.Limits) { l.Idle = 10 * time.Second }})
+	const sessions = 16
+	for range sessions {
+		r.legacy("sam", "/mcp")
+	}
+	r.clock.forward(time.Minute)
+	eventually(t, "all idle sessions end", func() bool { return len(r.recorded(audit.SessionEnd)) == sessions })
+}
+
 // An https upstream must prove who it is.
 func TestUnprovedCertificate(t *testing.T) {
 	reached := false
