@@ -10,6 +10,8 @@
 //	mcpguard-bench -guard bin/mcpguard -only '^call/64' -rounds 9 \
 //	    -want 'mcpguard-strict call/64x1KiB cpu/floor <= 1.8'
 //
+//	mcpguard-bench hostile -guard bin/mcpguard     one caller attacks, another is measured
+//
 // mcpguard runs with everything on: a bearer token, a policy of twenty rules with
 // patterns on arguments, five redacted paths, and the record in SQLite that is
 // synced to disk. Every call carries a marker that must come back, and none of
@@ -55,7 +57,24 @@ func run(args []string, out, progress io.Writer) error {
 			return serve(args[1:], func(_ *url.URL, listed int) http.Handler { return newUpstream(listed) })
 		case "floor":
 			return serve(args[1:], func(to *url.URL, _ int) http.Handler { return newFloor(to) })
+		case "hostile-upstream":
+			return serve(args[1:], func(*url.URL, int) http.Handler { return newHostileUpstream() })
 		}
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if len(args) > 0 && args[0] == "attacker" {
+		return runAttacker(ctx, args[1:], out)
+	}
+	if len(args) > 0 && args[0] == "hostile" {
+		h, err := parseHostile(args[1:])
+		if err == nil {
+			return h.measure(ctx, out, progress)
+		}
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
 	}
 	o, err := parseOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -64,8 +83,6 @@ func run(args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
 	return o.compare(ctx, out, progress)
 }
 

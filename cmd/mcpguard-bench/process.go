@@ -75,6 +75,10 @@ func (p *process) tail() string {
 	return strings.TrimSpace(string(text[max(0, len(text)-2000):]))
 }
 
+// endTime is how long a program may take to end: mcpguard waits for calls, and for
+// their records.
+const endTime = 45 * time.Second
+
 // stop asks the program to end, and makes it end when it does not.
 func (p *process) stop() error {
 	group := -p.cmd.Process.Pid
@@ -84,7 +88,7 @@ func (p *process) stop() error {
 	select {
 	case <-p.exited:
 		return nil
-	case <-time.After(5 * time.Second):
+	case <-time.After(endTime):
 	}
 	if err := syscall.Kill(group, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill %s: %w", p.name, err)
