@@ -15,16 +15,20 @@ AGENTS := $(CACHE)/agents
 GOLANGCI_LINT := v2.15.0
 GOVULNCHECK   := v1.9.0
 GO_SDK        := v1.8.0
+MCP_GO        := v1.2.1
+GOPLS         := v0.23.0
+MCP_PYTHON    := 2.3.0
 
-# Time for each fuzz target, and flags of mcpguard-bench.
+# Time for each fuzz target, flags of mcpguard-bench, time of the soak.
 FUZZTIME ?= 20s
 BENCH    ?=
+SOAK     ?= 2m
 
 # The rooms in which goroutines meet.
 RACE ?= ./toolcall/... ./toolpolicy/... ./redact/... ./audit/... ./identity/... ./keyring/... ./mcpproxy/... ./store/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test peers agents conformance interop bench lint fuzz race clean
+.PHONY: help build run test peers agents conformance interop soak bench hostile lint fuzz race clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +48,14 @@ conformance: peers ## the official MCP suite, direct and through mcpguard
 interop: peers agents ## real servers, clients and agents, direct and through mcpguard
 	$(GO) test ./cmd/mcpguard -run '^TestInterop' -count=1 -v
 
+soak: ## 1,000 agents that come and go for SOAK, and what they leave behind
+	MCPGUARD_SOAK=$(SOAK) $(GO) test ./cmd/mcpguard -run '^TestSoak$$' -count=1 -v -timeout 15m
+
 bench: build ## speed beside no proxy and beside a proxy that does nothing (BENCH=-quick for a short run)
 	bin/mcpguard-bench -guard bin/mcpguard $(BENCH)
+
+hostile: build ## what one caller waits for while another attacks (BENCH=-rounds=5 for more)
+	bin/mcpguard-bench hostile -guard bin/mcpguard $(BENCH)
 
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
@@ -63,6 +73,8 @@ clean: ## remove what was built and installed here
 peers: ## install the clients, servers and suites that tests drive, into .cache
 	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo 'peers: npm could not install them; tests that need them will say so'
 	@$(MAKE) --no-print-directory $(TOOLS)/.everything-$(GO_SDK) || echo 'peers: go could not install everything-server; tests that need it will say so'
+	@$(MAKE) --no-print-directory $(TOOLS)/.mcp-go-$(MCP_GO) $(TOOLS)/.gopls-$(GOPLS) || echo 'peers: go could not install servers written in Go; tests that need them will say so'
+	@! command -v python3 >/dev/null || $(MAKE) --no-print-directory $(CACHE)/py/.mcp-$(MCP_PYTHON) || echo 'peers: pip could not install the Python SDK; tests that need it will say so'
 
 $(PEERS)/.installed: testdata/peers/package.json
 	@mkdir -p $(PEERS)
@@ -86,6 +98,22 @@ $(AGENTS)/.installed: testdata/agents/package.json
 	@mkdir -p $(AGENTS)
 	cp $< $(AGENTS)/package.json
 	cd $(AGENTS) && $(NPM) install --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
+
+$(CACHE)/py/.mcp-$(MCP_PYTHON):
+	python3 -m venv $(CACHE)/py
+	$(CACHE)/py/bin/python -m pip install --quiet --disable-pip-version-check mcp==$(MCP_PYTHON)
+	@touch $@
+
+# Of mcp-go's examples one is called everything too.
+$(TOOLS)/.mcp-go-$(MCP_GO):
+	@mkdir -p $(TOOLS)/mcp-go
+	GOBIN=$(TOOLS)/mcp-go $(GO) install github.com/mark3labs/mcp-go/examples/everything@$(MCP_GO)
+	@touch $@
+
+$(TOOLS)/.gopls-$(GOPLS):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/tools/gopls@$(GOPLS)
 	@touch $@
 
 # Lint. Each tool at one version, so that a new release cannot fail an old commit.

@@ -22,8 +22,23 @@ func TestConformanceStdio(t *testing.T) {
 			if got := run.failing(); len(run.required) != set.required || !slices.Equal(got, stdioGaps[set.revision]) {
 				t.Errorf("%d required scenarios, failing %v; want %d and %v", len(run.required), got, set.required, stdioGaps[set.revision])
 			}
+			// There is no HTTP behind mcpguard: who checks the headers is mcpguard.
+			for _, scenario := range headerScenarios[set.revision] {
+				v, ok := run.unscored[scenario]
+				if !ok {
+					v = run.required[scenario]
+				}
+				if v.passed == 0 || v.failed > 0 {
+					t.Errorf("%s: %d checks passed and %d failed", scenario, v.passed, v.failed)
+				}
+			}
 		})
 	}
+}
+
+// headerScenarios are those about headers that must equal the body, by revision.
+var headerScenarios = map[string][]string{
+	modernVersion: {"http-header-validation", "http-custom-header-server-validation"},
 }
 
 // stdioGaps are the required scenarios that a stdio server cannot pass over

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,8 @@ type wire interface {
 	// send sends one message and returns the response to it as it came, or
 	// nothing for a notification.
 	send(t *testing.T, message string) []byte
+	// progress returns the progress notifications that came before that response.
+	progress() [][]byte
 }
 
 // httpWire is Streamable HTTP in the era that version belongs to.
@@ -26,7 +29,10 @@ type httpWire struct {
 	url     string
 	version string
 	session string
+	steps   [][]byte
 }
+
+func (w *httpWire) progress() [][]byte { return w.steps }
 
 const modernVersion = "2026-07-28"
 
@@ -38,6 +44,7 @@ func (w *httpWire) send(t *testing.T, message string) []byte {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json, text/event-stream")
+	w.steps = nil
 	sent := envelopeOf(t, []byte(message))
 	if w.session != "" || w.version == modernVersion {
 		request.Header.Set("Mcp-Protocol-Version", w.version)
@@ -72,13 +79,16 @@ func (w *httpWire) send(t *testing.T, message string) []byte {
 		return nil
 	}
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		return eventFor(t, body, sent.ID)
+		answer, steps := eventFor(t, body, sent.ID)
+		w.steps = steps
+		return answer
 	}
 	return bytes.TrimSpace(body)
 }
 
-// eventFor finds the response to a request in an event stream.
-func eventFor(t *testing.T, stream []byte, id json.RawMessage) []byte {
+// eventFor finds the response to a request in an event stream, and the progress
+// that was told before it.
+func eventFor(t *testing.T, stream []byte, id json.RawMessage) (answer []byte, steps [][]byte) {
 	t.Helper()
 	for event := range bytes.SplitSeq(bytes.ReplaceAll(stream, []byte("\r\n"), []byte("\n")), []byte("\n\n")) {
 		var data []byte
@@ -88,25 +98,38 @@ func eventFor(t *testing.T, stream []byte, id json.RawMessage) []byte {
 			}
 		}
 		if len(data) > 0 {
-			if e := envelopeOf(t, data); e.Method == "" && bytes.Equal(e.ID, id) {
-				return data
+			e := envelopeOf(t, data)
+			if e.Method == "" && bytes.Equal(e.ID, id) {
+				return data, steps
+			}
+			if e.Method == progressMethod {
+				steps = append(steps, data)
 			}
 		}
 	}
 	t.Fatalf("no response to %s in the stream:\n%s", id, stream)
-	return nil
+	return nil, nil
 }
+
+const progressMethod = "notifications/progress"
 
 // stdioWire is a server process that speaks over its stdin and stdout.
 type stdioWire struct {
 	in    io.Writer
 	lines chan []byte // what the server writes; closed at its end
+	steps [][]byte
 }
+
+func (w *stdioWire) progress() [][]byte { return w.steps }
 
 // startStdio starts a server; it is told to end with the test.
 func startStdio(t *testing.T, program string, args ...string) *stdioWire {
 	t.Helper()
-	cmd := exec.Command(program, args...)
+	return startStdioCommand(t, exec.Command(program, args...))
+}
+
+func startStdioCommand(t *testing.T, cmd *exec.Cmd) *stdioWire {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +164,7 @@ func startStdio(t *testing.T, program string, args ...string) *stdioWire {
 		for range w.lines { // it may still have something to say
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Logf("%s: %v", program, err)
+			t.Logf("%s: %v", cmd.Path, err)
 		}
 	})
 	return w
@@ -149,6 +172,7 @@ func startStdio(t *testing.T, program string, args ...string) *stdioWire {
 
 func (w *stdioWire) send(t *testing.T, message string) []byte {
 	t.Helper()
+	w.steps = nil
 	if _, err := io.WriteString(w.in, message+"\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +188,12 @@ func (w *stdioWire) send(t *testing.T, message string) []byte {
 			if !open {
 				t.Fatalf("%s: the server ended", message)
 			}
-			if e := envelopeOf(t, line); e.Method == "" && bytes.Equal(e.ID, sent.ID) {
+			e := envelopeOf(t, line)
+			if e.Method == "" && bytes.Equal(e.ID, sent.ID) {
 				return line
+			}
+			if e.Method == progressMethod {
+				w.steps = append(w.steps, line)
 			}
 		case <-late.C:
 			t.Fatalf("%s: no answer", message)
@@ -227,7 +255,7 @@ func modern(request string) string {
 // what comes back.
 func compareWires(t *testing.T, direct, through wire, messages []string) {
 	t.Helper()
-	answers := 0
+	answers, failures, steps := 0, 0, 0
 	for _, message := range messages {
 		want, got := direct.send(t, message), through.send(t, message)
 		switch method := envelopeOf(t, []byte(message)).Method; {
@@ -237,11 +265,21 @@ func compareWires(t *testing.T, direct, through wire, messages []string) {
 		if !bytes.Equal(want, got) {
 			t.Errorf("%s:\ndirect           %s\nthrough mcpguard %s", message, abridged(want, got), abridged(got, want))
 		}
+		if asked, told := direct.progress(), through.progress(); !slices.EqualFunc(asked, told, bytes.Equal) {
+			t.Errorf("%s: progress\ndirect           %s\nthrough mcpguard %s", message, asked, told)
+		}
+		steps += len(direct.progress())
 		if len(want) > 0 {
 			answers++
 		}
+		if bytes.Contains(want, []byte(`"isError":true`)) || bytes.Contains(want, []byte(`"error":{`)) || bytes.HasPrefix(want, []byte(`{"code":`)) {
+			failures++
+		}
 	}
-	t.Logf("%d answers compared", answers)
+	t.Logf("%d answers compared (%d of them failures), %d steps of progress", answers, failures, steps)
+	if 2*failures > answers {
+		t.Errorf("%d of %d answers are failures: that says little about the server", failures, answers)
+	}
 	message := call(1000, "no_such_tool", `{}`)
 	if strings.Contains(messages[0], modernMeta) {
 		message = modern(message)
