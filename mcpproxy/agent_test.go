@@ -61,7 +61,8 @@ func (g answered) String() string {
 	return http.StatusText(g.status) + " " + g.body
 }
 
-// messages are the messages of the answer: its body, or the events of its stream.
+// messages are the messages of the answer: its body, or the events of its stream
+// that have data.
 func (g answered) messages() []string {
 	if !strings.HasPrefix(g.header.Get("Content-Type"), "text/event-stream") {
 		return []string{g.body}
@@ -74,7 +75,7 @@ func (g answered) messages() []string {
 				data = append(data, rest)
 			}
 		}
-		if len(data) > 0 {
+		if strings.Join(data, "") != "" {
 			all = append(all, strings.Join(data, "\n"))
 		}
 	}
@@ -224,8 +225,18 @@ func (a *agent) open(req *http.Request) *stream {
 	return s
 }
 
-// next reads up to the end of the next event.
+// next reads up to the end of the next event with data.
 func (s *stream) next() string {
+	s.t.Helper()
+	for {
+		if ev := s.event(); strings.Contains(ev, "data: {") {
+			return ev
+		}
+	}
+}
+
+// event reads up to the end of the next event, or of a comment.
+func (s *stream) event() string {
 	s.t.Helper()
 	from := len(s.text)
 	for !strings.HasSuffix(s.text[from:], "\n\n") {
@@ -236,6 +247,16 @@ func (s *stream) next() string {
 		s.text += string(b[:])
 	}
 	return s.text[from:]
+}
+
+// eventID is the id that a text of events says first.
+func eventID(text string) string {
+	for line := range strings.SplitSeq(text, "\n") {
+		if id, ok := strings.CutPrefix(line, "id: "); ok {
+			return id
+		}
+	}
+	return ""
 }
 
 // rest reads to the end.

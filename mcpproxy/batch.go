@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -43,6 +42,7 @@ func (rq *requestOf) batch(raw toolcall.JSON) {
 		one := *rq
 		one.w = w
 		x := one.exchange(ses, f, ses.version)
+		x.out.resume = nil // one connection for several answers: there is no id for all of them
 		switch f.kind {
 		case request:
 			rq.p.dispatch(rq.r.Context(), x)
@@ -51,6 +51,7 @@ func (rq *requestOf) batch(raw toolcall.JSON) {
 		case response:
 			rq.p.answered(rq.r.Context(), x)
 		}
+		x.out.end()
 		out.take(w, f.kind == request)
 	}
 	out.finish()
@@ -162,15 +163,9 @@ func (b *batchReply) begin() {
 // write sends a part of the stream. An error means that the client is gone: the
 // context of each message says so.
 func (b *batchReply) write(p []byte) {
-	b.bound()
+	bound(b.w)
 	_, _ = b.w.Write(p)
 	b.flush()
-}
-
-// bound keeps a client that does not read from holding the batch for ever. An
-// error means that the connection has no deadlines.
-func (b *batchReply) bound() {
-	_ = http.NewResponseController(b.w).SetWriteDeadline(time.Now().Add(writeTime))
 }
 
 func (b *batchReply) flush() {
@@ -197,7 +192,7 @@ func (b *batchReply) whole(status int, text string) {
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(text))}
 	h["Cache-Control"] = []string{"no-store"}
-	b.bound()
+	bound(b.w)
 	b.w.WriteHeader(status)
 	_, _ = b.w.Write(bytesOf(text)) // fails when the client is gone
 }

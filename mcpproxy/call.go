@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"mcpguard/toolcall"
@@ -86,23 +85,14 @@ func (p *Proxy) forward(ctx context.Context, x *exchange) {
 		p.fail(ctx, x, err)
 		return
 	}
-	defer a.close()
 	err = p.pump(ctx, a, x, x.alive)
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF) && x.resumable():
-		// The upstream closed the connection and keeps the answer: the client
-		// comes back for it with Last-Event-ID (MCP 2025-11-25, SEP-1699).
-		x.replayed = true
-	default:
+	a.close()
+	for x.canGoBack(ctx, err) {
+		err = p.goBack(ctx, x)
+	}
+	if err != nil {
 		p.fail(ctx, x, x.ses.up.broken(err))
 	}
-}
-
-// resumable reports whether the client can come back for an answer: it was given
-// an event id, in a legacy session of a server that keeps events.
-func (x *exchange) resumable() bool {
-	return x.ses.era == legacy && x.out.stream && x.out.lastID
 }
 
 // fail answers a request with an error that is not policy's. A call whose intent
@@ -159,7 +149,7 @@ func (p *Proxy) answer(x *exchange, r *Refusal) {
 		p.log.Error("build a refusal", "err", err)
 		text = errorReply(x.frame.id, codeInternal, "internal error of mcpguard")
 	}
-	x.out.final(r.status(x.ses.era), event{data: text})
+	x.out.final(r.status(x.ses.era), text, x.snap.Digest())
 }
 
 // upstreamRefusal puts a fault of an upstream into words for the caller.

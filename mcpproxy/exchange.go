@@ -49,7 +49,7 @@ type exchange struct {
 	alive    func()           // to be called when the upstream says something
 	cancel   context.CancelCauseFunc
 	settled  atomic.Bool // the answer is decided
-	replayed bool        // it waits for a later stream: the connection broke, the upstream keeps events
+	upstream upstreamStream
 }
 
 // lifetime is the context of a request's way upstream. It ends when the upstream
@@ -80,9 +80,7 @@ func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
 		idle.Stop()
 		unhook()
 		cancel(nil)
-		if !x.replayed {
-			x.ses.leave(x)
-		}
+		x.ses.leave(x)
 	}
 }
 

@@ -66,6 +66,7 @@ func refuseHTTP(w http.ResponseWriter, status int, reason string) {
 	h := w.Header()
 	h["Content-Type"] = jsonType
 	h["Cache-Control"] = []string{"no-store"}
+	bound(w)
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, errorReply(toolcall.JSON{}, codeInvalidRequest, reason)) // fails when the client is gone
 }
@@ -170,10 +171,17 @@ func checkHeaders(r *http.Request) (status int, reason string) {
 			return http.StatusBadRequest, "the header " + name + " is there twice"
 		}
 	}
+	if status, reason := checkAccept(r); status != 0 {
+		return status, reason
+	}
 	if r.Method != http.MethodPost {
+		if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+			// It would be read when the answer is out, for as long as its sender likes.
+			return http.StatusBadRequest, "only POST has a body"
+		}
 		return 0, ""
 	}
-	if r.Header.Get("Content-Encoding") != "" {
+	if len(r.Header["Content-Encoding"]) > 0 {
 		return http.StatusUnsupportedMediaType, "a body with Content-Encoding is not accepted"
 	}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -257,6 +265,7 @@ func (rq *requestOf) post() {
 		version = ses.version
 	}
 	x := rq.exchange(ses, f, version)
+	defer x.out.end()
 	if f.kind != response { // of those the client's own words are recorded first
 		if x.frame, err = x.restored(rq.r.Context()); err != nil {
 			x.frame = f
@@ -299,8 +308,11 @@ func (rq *requestOf) exchange(ses *session, f frame, version string) *exchange {
 	x := &exchange{
 		p: rq.p, ses: ses, lease: rq.lease, caller: rq.caller, frame: f, version: version, started: rq.p.now(),
 		client: ses.client, addr: hostname(rq.r.RemoteAddr),
-		out:  &reply{w: rq.w, ctx: rq.r.Context()},
+		out:  &reply{w: rq.w, ctx: rq.r.Context(), id: f.id, own: f.kind == noFrame, takes: accepts(rq.r.Header, eventType)},
 		snap: rq.p.cfg.Judge.Current(),
+	}
+	if ses.era == legacy && ses.handle != "" {
+		x.out.resume, x.out.primes = &ses.streams, primes(version)
 	}
 	if ses.era == modern {
 		x.headers = rq.r.Header
@@ -324,51 +336,7 @@ func (rq *requestOf) refuse(f *frame, e era, err error) {
 		text = errorReply(f.id, codeInternal, "internal error of mcpguard")
 	}
 	out := &reply{w: rq.w, ctx: rq.r.Context()}
-	out.final(r.status(e), event{data: text})
-}
-
-// get opens a legacy session's own stream.
-func (rq *requestOf) get() {
-	p := rq.p
-	rq.noReadDeadline()
-	if mcp.IsModernProtocol(rq.r.Header.Get(mcp.HeaderProtocolVersion)) {
-		rq.notAllowed("POST", "this protocol version has no stream to GET")
-		return
-	}
-	handle := rq.r.Header.Get(mcp.HeaderSessionID)
-	if handle == "" {
-		rq.refuse(&frame{}, legacy, errNeedsSession)
-		return
-	}
-	ses, err := p.sessions.find(rq.r.Context(), rq.up, rq.caller, handle)
-	if err != nil {
-		rq.refuse(&frame{}, legacy, err)
-		return
-	}
-	ses.busy.Add(1)
-	defer ses.busy.Add(-1)
-	ctx, cancel := context.WithCancelCause(rq.r.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(p.open, func() { cancel(errShutdown) })()
-	a, err := ses.leg.listen(ctx, rq.r.Header.Get(mcp.HeaderLastEventID))
-	switch {
-	case errors.Is(err, errNoStream):
-		rq.notAllowed("POST, DELETE", "this upstream has no stream to GET")
-		return
-	case errors.Is(err, errSessionOver):
-		p.sessions.drop(ses, "ended by the upstream")
-		rq.refuse(&frame{}, legacy, errNoSession)
-		return
-	case err != nil:
-		rq.refuse(&frame{}, legacy, p.upstreamRefusal(err))
-		return
-	}
-	defer a.close()
-	x := rq.exchange(ses, frame{}, ses.version)
-	x.out.begin()
-	if err := p.pump(ctx, a, x, func() {}); err != nil && !x.out.gone() {
-		p.log.Info("a session's stream ended", "session", ses.id, "err", err)
-	}
+	out.final(r.status(e), text, "")
 }
 
 func (rq *requestOf) notAllowed(allow, reason string) {
@@ -395,5 +363,6 @@ func (rq *requestOf) delete() {
 		rq.refuse(&frame{}, legacy, err)
 		return
 	}
+	bound(rq.w)
 	rq.w.WriteHeader(http.StatusNoContent)
 }

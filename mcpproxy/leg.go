@@ -63,6 +63,7 @@ var (
 type upstreamError struct {
 	upstream string
 	what     string // for the caller; never quotes the upstream
+	cut      bool   // the connection was lost: it may be there again
 	status   int    // HTTP status for the caller, where the upstream's own says something; else 0
 	err      error
 }

@@ -50,6 +50,10 @@ type Limits struct {
 	Tasks              int // open tasks in all
 	TasksPerCaller     int
 	Memory             int // bytes that messages hold at once, in all; more than Result
+	Kept               int // bytes of events kept for clients that come back, in all
+	KeptPerCaller      int
+	KeptPerSession     int
+	KeepAlive          time.Duration // silence after which a client is sent a comment; 0 sends none
 }
 
 // DefaultLimits are limits for a Proxy that no configuration bounds.
@@ -59,6 +63,7 @@ func DefaultLimits() Limits {
 		Timeout: 60 * time.Second, Idle: 30 * time.Minute, SessionLife: 24 * time.Hour,
 		Sessions: 16384, SessionsPerCaller: 4096, Processes: 256, ProcessesPerCaller: 64,
 		Calls: 4096, CallsPerCaller: 512, Tasks: 4096, TasksPerCaller: 256, Memory: 256 << 20,
+		Kept: 64 << 20, KeptPerCaller: 16 << 20, KeptPerSession: 4 << 20, KeepAlive: 15 * time.Second,
 	}
 }
 
@@ -107,6 +112,7 @@ type Proxy struct {
 	methods   methods
 	launcher  *launcher
 	memory    *memory
+	kept      *keptBytes
 	ownID     atomic.Int64 // numbers mcpguard's own requests
 
 	ctx   context.Context // ends with Close
@@ -136,7 +142,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood(), chatter: newFlood(), calls: newInFlight(cfg.Limits), methods: newMethods(table())}
+	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood(), chatter: newFlood(), calls: newInFlight(cfg.Limits), kept: newKeptBytes(cfg.Limits), methods: newMethods(table())}
 	for _, u := range cfg.Upstreams {
 		if p.upstreams[u.Name] != nil {
 			return nil, fmt.Errorf("make a proxy: two upstreams are called %s", u.Name)

@@ -17,46 +17,41 @@ func (p *Proxy) pump(ctx context.Context, a *answer, x *exchange, alive func()) 
 		}
 		alive()
 		x.refresh()
-		ev := in.event
 		switch in.frame.kind {
 		case noFrame:
-			if ev.hasID || ev.retry != "" {
-				x.out.event(ev)
+			if in.event.hasID && x.frame.kind == request && x.ses.era == legacy {
+				x.out.begin() // a call that takes its time: the client, too, can come back for it
 			}
 		case notification:
 			f, ok := p.overheard(ctx, x, in.frame)
-			if !ok {
-				continue
+			if ok {
+				x.out.say(f.raw.Text(), x.snap.Digest())
 			}
-			ev.data = f.raw.Text()
-			x.out.event(ev)
 		case request:
 			f, ok := p.question(ctx, x, in.frame)
-			if !ok {
-				continue
+			if ok {
+				x.out.say(f.raw.Text(), x.snap.Digest())
 			}
-			ev.data = f.raw.Text()
-			x.out.event(ev)
 		case response:
 			of := x.ownerOf(in.frame)
 			if of == nil {
 				p.log.Warn("an upstream answered a request that nobody made", "upstream", x.ses.up.Name)
-				continue
+				break
 			}
 			text, status := p.settle(ctx, of, in.frame, a.status)
 			if of != x {
 				x.ses.leave(of)
 			}
-			if text == "" {
-				continue
-			}
-			ev.data = text
-			if of == x {
-				x.out.final(status, ev)
+			switch {
+			case text == "":
+			case of == x:
+				x.out.final(status, text, x.snap.Digest())
 				return nil
+			default:
+				x.out.say(text, x.snap.Digest())
 			}
-			x.out.event(ev)
 		}
+		x.passed(in.event)
 	}
 }
 

@@ -191,8 +191,8 @@ func (l *httpLeg) listen(ctx context.Context, lastEventID string) (*answer, erro
 		err = errSessionOver
 	case res.StatusCode == http.StatusMethodNotAllowed || res.StatusCode == http.StatusNotFound:
 		err = errNoStream
-	default:
-		err = l.fault(fmt.Sprintf("answered GET with HTTP status %d", res.StatusCode), nil)
+	default: // it may be another the next time: busy, restarting, the stream before not yet closed
+		err = l.cut(fmt.Sprintf("answered GET with HTTP status %d", res.StatusCode), nil)
 	}
 	res.Body.Close()
 	return nil, err
@@ -232,6 +232,11 @@ func (l *httpLeg) fault(what string, err error) error {
 	return &upstreamError{upstream: l.up.Name, what: what, err: err}
 }
 
+// cut is the fault of a connection that was lost, or not there.
+func (l *httpLeg) cut(what string, err error) error {
+	return &upstreamError{upstream: l.up.Name, what: what, cut: true, err: err}
+}
+
 // refused is an HTTP status without a message. A modern client learns by the
 // status that a server is legacy (MCP 2026-07-28, Versioning), so it is passed on.
 func (l *httpLeg) refused(status int, e era) error {
@@ -250,13 +255,15 @@ func (l *httpLeg) unreachable(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return l.fault("cannot be reached", unquoted(err))
+	return l.cut("cannot be reached", unquoted(err))
 }
 
 func (l *httpLeg) unreadable(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errNoMemory):
 		return err
+	case errors.Is(err, errUnframed):
+		return l.fault("sent JSON that is not framed as events under the content type of an event stream", err)
 	case errors.Is(err, toolcall.ErrTooLarge) || errors.Is(err, errEventTooLarge):
 		return l.fault("sent more than limits.result allows", err)
 	case errors.Is(context.Cause(ctx), errIdle):
@@ -266,7 +273,7 @@ func (l *httpLeg) unreadable(ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	}
-	return l.fault("broke off its answer", unquoted(err))
+	return l.cut("broke off its answer", unquoted(err))
 }
 
 // unquoted is an error without an upstream's words: net/http quotes what it could

@@ -22,17 +22,19 @@ import (
 // nothing happens for the idle limit. It groups what people look at and owns the
 // way to the upstream. It grants nothing.
 type session struct {
-	id     toolcall.ID
-	up     *upstream
-	era    era
-	caller toolcall.Caller
-	handle string // legacy: Mcp-Session-Id
-	client clientInfo
-	leg    leg
-	shelf  atomic.Pointer[shelf]
-	used   atomic.Int64 // unix nanoseconds of the last request
-	busy   atomic.Int64 // requests and streams under way
-	ended  atomic.Bool
+	id      toolcall.ID
+	up      *upstream
+	era     era
+	caller  toolcall.Caller
+	handle  string // legacy: Mcp-Session-Id
+	client  clientInfo
+	leg     leg
+	shelf   atomic.Pointer[shelf]
+	used    atomic.Int64 // unix nanoseconds of the last request
+	busy    atomic.Int64 // requests and streams under way
+	gets    atomic.Int64 // streams that the client opened with GET
+	ended   atomic.Bool
+	streams streams
 
 	mu        sync.Mutex
 	version   string               // legacy: negotiated
@@ -117,6 +119,7 @@ func (s *sessions) openAs(id toolcall.ID, up *upstream, e era, c toolcall.Caller
 	}
 	ses := &session{id: id, up: up, era: e, caller: c, client: info, leg: l,
 		inFlight: map[string]*exchange{}, questions: map[string]*question{}}
+	ses.streams.room, ses.streams.caller = s.p.kept, c.Key()
 	ses.touch(s.p.now())
 	return ses, nil
 }
@@ -331,6 +334,7 @@ func (s *sessions) forget(ses *session) bool {
 		delete(s.table, ses.handle)
 	}
 	s.mu.Unlock()
+	ses.streams.close()
 	s.release(ses.caller, quota{sessions: 1})
 	return true
 }

@@ -20,6 +20,10 @@ type event struct {
 // errEventTooLarge ends a stream whose event is over the limit of results.
 var errEventTooLarge = errors.New("an event is larger than the limit of results")
 
+// errUnframed ends a stream that is none: a server wrote JSON under the content
+// type of events. It would read as fields that nobody knows, and be lost.
+var errUnframed = errors.New("a line of an event stream is JSON without a field name")
+
 // eventReader reads a text/event-stream. Lines end at LF, CRLF or a bare CR,
 // and a byte order mark at the start is skipped: a reader that stops short of
 // that sees other events than the client would.
@@ -69,6 +73,9 @@ func (r *eventReader) next() (event, error) {
 		}
 		if size += len(line); size > r.limit {
 			return event{}, errEventTooLarge
+		}
+		if line[0] == '{' || line[0] == '[' {
+			return event{}, errUnframed
 		}
 		field, value, _ := bytes.Cut(line, []byte{':'})
 		value = bytes.TrimPrefix(value, []byte{' '})

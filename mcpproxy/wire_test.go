@@ -40,7 +40,9 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata/wire as
 //	-- upstream saw --   what the upstream was sent
 //	-- records --        what was recorded
 //
-// ${N.session}, ${N.cursor}, ${N.state} and ${N.task} stand for what answer N gave away.
+// ${N.session}, ${N.cursor}, ${N.state}, ${N.task} and ${N.event} (the first event
+// id) stand for what answer N gave away; other event ids are told as
+// <event STREAM.NUMBER>.
 // The last three kinds of section are written by -update.
 func TestConversations(t *testing.T) {
 	paths, err := filepath.Glob("../testdata/wire/*.txtar")
@@ -219,6 +221,7 @@ func (c *conversation) answer(n string, res *http.Response, body string) {
 	for name, value := range map[string]string{
 		"session": res.Header.Get("Mcp-Session-Id"),
 		"cursor":  gjson.Get(last, "result.nextCursor").String(),
+		"event":   eventID(body),
 		"state":   gjson.Get(last, "result.requestState").String(),
 		"task":    gjson.Get(last, "result.task.taskId").String() + gjson.Get(last, "result.taskId").String(),
 	} {
@@ -248,13 +251,17 @@ func (c *conversation) fill(text string) string {
 
 var (
 	uuids   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	events  = regexp.MustCompile(`(?m)^id: [A-Z2-7]{13}\.([0-9]+)\.([0-9]+)$`)
 	digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 )
 
 // normal puts names in the place of what is another each time.
 func (c *conversation) normal(text string) string {
+	text = events.ReplaceAllString(text, "id: <event $1.$2>")
 	for name, value := range c.given {
-		text = strings.ReplaceAll(text, value, "${"+name+"}")
+		if !strings.HasSuffix(name, ".event") {
+			text = strings.ReplaceAll(text, value, "${"+name+"}")
+		}
 	}
 	text = uuids.ReplaceAllString(text, "<id>")
 	return digests.ReplaceAllString(text, "<digest>")
