@@ -25,6 +25,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.work.Done()
+	if len(r.TransferEncoding) > 0 {
+		// Something on the way may have counted the body by a Content-Length that
+		// net/http took out: what it takes for the rest must not become a request.
+		w.Header().Set("Connection", "close")
+	}
 	if status, reason := p.checkHost(r); status != 0 {
 		refuseHTTP(w, status, reason)
 		return
@@ -248,6 +253,10 @@ func (rq *requestOf) post() {
 	}
 	if err != nil {
 		rq.refuse(&f, e, err)
+		return
+	}
+	if f.kind == request && p.open.Err() != nil {
+		refuseHTTP(rq.w, http.StatusServiceUnavailable, "mcpguard is shutting down: the request was not executed")
 		return
 	}
 	if e == legacy && f.kind == request && f.method == "initialize" {

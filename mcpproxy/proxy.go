@@ -190,7 +190,8 @@ func (p *Proxy) enter() bool {
 func (p *Proxy) now() time.Time { return p.cfg.Now() }
 
 // Drain ends the streams that answer no call, which would otherwise stay open
-// for as long as their clients like. Calls go on.
+// for as long as their clients like, and refuses new requests. Calls under way go
+// on, with the notifications and answers of their clients.
 func (p *Proxy) Drain() { p.drain(errShutdown) }
 
 // patience is how long Close waits for the records of calls that it ended.

@@ -19,7 +19,7 @@ func (p *Proxy) pump(ctx context.Context, a *answer, x *exchange, alive func()) 
 		x.refresh()
 		switch in.frame.kind {
 		case noFrame:
-			if in.event.hasID && x.frame.kind == request && x.ses.era == legacy {
+			if (in.event.hasID || in.event.retry != "") && x.frame.kind == request && x.ses.era == legacy {
 				x.out.begin() // a call that takes its time: the client, too, can come back for it
 			}
 		case notification:

@@ -20,6 +20,9 @@ import (
 // drain is how long calls under way may still take after SIGTERM.
 const drain = 10 * time.Second
 
+// lastWords is how long callers may take to read that their calls were ended.
+const lastWords = 2 * time.Second
+
 // lastRecords is how long the record may take to be complete after that.
 const lastRecords = 10 * time.Second
 
@@ -92,6 +95,13 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 			defer cancel()
 			if err := server.Shutdown(end); err != nil {
 				log.Warn("calls were still under way: they are ended and recorded as such", "err", err)
+				// A client that does not read holds up the writing of its answer.
+				cut := time.AfterFunc(lastWords, func() {
+					if err := server.Close(); err != nil {
+						log.Warn("close the connections", "err", err)
+					}
+				})
+				defer cut.Stop()
 				g.proxy.Close()
 				return server.Close()
 			}
