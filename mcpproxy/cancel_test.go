@@ -174,6 +174,12 @@ func TestCloseRecordsWhatItEnds(t *testing.T) {
 	stream.rest()
 	listen.rest()
 	eventually(t, "the subscription has its outcome", func() bool { return r.outcomes() == "failed" })
+	if got := a.post(ping); got.status != http.StatusServiceUnavailable || !strings.Contains(got.reason(), "not executed") {
+		t.Errorf("a new request: %d %s", got.status, got)
+	}
+	if got := a.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`); got.status != http.StatusAccepted {
+		t.Errorf("a notification: %d %s", got.status, got)
+	}
 	r.stop()
 	if answer := <-got; answer.status != http.StatusServiceUnavailable || !strings.Contains(answer.reason(), "shutting down") {
 		t.Errorf("the call: %d %s", answer.status, answer)

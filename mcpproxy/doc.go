@@ -20,12 +20,16 @@
 //	    stages.go              restore -> find -> decide -> hold: the first refusal ends the walk
 //	    record.go begin        intent durable before anything is forwarded (strict)
 //	    leg.go    send         relay_http.go or relay_stdio.go
+//	    upstream_stream.go     an upstream that hung up is asked for the rest
 //	    pump.go                messages of the answer, one by one:
 //	      notification         redacted, filtered
 //	      server request       a call of its own: judged, recorded, shown to the client
 //	      response             settle.go: redacted, outcome durable (strict), then the answer
 //
 // Over stdio there is one way in as well: stdio.go makes every line such a request.
+//
+// What a legacy client is told on an event stream is kept for a while, under ids
+// of mcpguard's own (reply.go, resume.go): it may come back for it (http_get.go).
 //
 // Recording and forwarding are not stages: law must not hang on the order of a
 // list.
