@@ -12,6 +12,7 @@ import (
 // HandleCall is the way of everything that policy judges: the stages, the
 // intent, the upstream, the answer.
 func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
+	x.out.keepAlive(p.cfg.Limits.KeepAlive) // it may be held
 	clock := x.started
 	for _, s := range stages {
 		if err := s.run(ctx, p, x); err != nil {
@@ -80,6 +81,7 @@ func (p *Proxy) admitted(ctx context.Context, x *exchange, call *toolcall.Call, 
 func (p *Proxy) forward(ctx context.Context, x *exchange) {
 	x.redact() // made here: the answer may come on another goroutine
 	x.sent = p.now()
+	x.out.keepAlive(p.cfg.Limits.KeepAlive)
 	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params, room: x.lease})
 	if err != nil {
 		p.fail(ctx, x, err)

@@ -182,13 +182,16 @@ func (r *reply) flush() {
 // keepAlive sends a comment whenever nothing was written for a while, so that
 // nobody on the way takes the connection for dead. An answer that is not there
 // after the first while becomes an event stream, if its client reads those: from
-// then on the client can come back for it.
+// then on the client can come back for it. Only the first call counts.
 func (r *reply) keepAlive(every time.Duration) {
 	if every <= 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.timer != nil {
+		return
+	}
 	r.every = every
 	r.timer = time.AfterFunc(every, r.tick)
 }
