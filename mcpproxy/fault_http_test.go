@@ -95,6 +95,7 @@ func TestUpstreamFaults(t *testing.T) {
 		"no HTTP at all":              {hijacked(t, false, "SSH-2.0-OpenSSH_9.9\r\n"), "cannot be reached"},
 		"garbage":                     {body("application/json", "<html>"), "cannot be read"},
 		"garbage in a stream":         {body("text/event-stream", "data: <html>\n\n"), "cannot be read"},
+		"JSON as a stream":            {body("text/event-stream", `{"jsonrpc":"2.0","id":$id,"result":{}}`+"\n"), "not framed as events"},
 		"a batch":                     {body("application/json", `[{"jsonrpc":"2.0","id":$id,"result":{}}]`), "cannot be read"},
 		"two messages":                {body("application/json", `{"jsonrpc":"2.0","id":$id,"result":{}}{"a":1}`), "cannot be read"},
 		"a member twice":              {body("application/json", `{"jsonrpc":"2.0","id":$id,"result":{"content":[],"content":[]}}`), "cannot be read"},

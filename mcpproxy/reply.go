@@ -26,18 +26,18 @@ type reply struct {
 	primes  bool            // the client reads events without data
 	takes   bool            // the client said that it reads event streams
 	drop    func()          // ends the request, when another connection takes the stream over; may be nil
-	holding bool            // nothing may leave before the final message: headers go with it
-	held    []string        // what waits for that
 
-	mu     sync.Mutex // of what follows: keep-alives come from a timer
-	stream *stream    // that resume keeps
-	begun  bool       // the event stream has begun
-	done   bool       // the final message is out
-	left   bool       // the request's handler is about to return
-	silent bool       // nothing was written since the last keep-alive was due
-	timer  *time.Timer
-	every  time.Duration
-	buf    []byte
+	mu      sync.Mutex // of what follows: keep-alives come from a timer
+	holding bool       // nothing may leave before the final message: headers go with it
+	held    []string   // what waits for that
+	stream  *stream    // that resume keeps
+	begun   bool       // the event stream has begun
+	done    bool       // the final message is out
+	left    bool       // the request's handler is about to return
+	silent  bool       // nothing was written since the last keep-alive was due
+	timer   *time.Timer
+	every   time.Duration
+	buf     []byte
 }
 
 // maxHeld bounds what waits for the final message; what a server says beyond it
@@ -107,13 +107,14 @@ func (r *reply) setSession(h http.Header) {
 
 // say sends one message that a policy let pass, and begins the stream if need be.
 func (r *reply) say(data, policy string) {
+	r.mu.Lock()
 	if r.holding {
 		if len(r.held) < maxHeld {
 			r.held = append(r.held, data) // nobody can come back to a session that is not there yet
 		}
+		r.mu.Unlock()
 		return
 	}
-	r.mu.Lock()
 	if r.done || !r.begun && r.ctx.Err() != nil {
 		r.mu.Unlock()
 		return
@@ -232,11 +233,13 @@ func (r *reply) end() {
 // final sends the last message: as an event where the stream has begun, else as
 // JSON with the given status.
 func (r *reply) final(status int, data, policy string) {
-	r.holding = false
-	for _, held := range r.held {
-		r.say(held, policy)
+	r.mu.Lock()
+	held := r.held
+	r.holding, r.held = false, nil
+	r.mu.Unlock()
+	for _, data := range held {
+		r.say(data, policy)
 	}
-	r.held = nil
 	r.mu.Lock()
 	if r.done {
 		r.mu.Unlock()

@@ -201,7 +201,6 @@ func TestKeptEventsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := room(1<<20, 1<<20, 1<<20)
 		s := sessionStreams(k, "sam")
-		defer s.close()
 		over, _ := answering(t, s)
 		over.final(200, "x", "p") // JSON: nothing to come back for
 		over.end()
@@ -224,11 +223,15 @@ func TestKeptEventsExpire(t *testing.T) {
 		comeBack(t, s, s.epoch+".3.0", "p") // its client was here once more
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
+		s.mu.Lock()
 		if len(s.all) != 2 || s.all[0].number != 2 || s.all[1].number != 3 {
 			t.Errorf("%d streams are left, want the call under way and the session's own", len(s.all))
 		}
+		s.mu.Unlock()
 		time.Sleep(keepFor)
 		synctest.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if len(s.all) != 1 || k.total != streamCost+1+eventCost {
 			t.Errorf("%d streams are left, and %d bytes", len(s.all), k.total)
 		}

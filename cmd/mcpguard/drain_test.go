@@ -162,7 +162,7 @@ func TestTermUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer deaf.Close()
+	defer hangUp(t, deaf)
 	flood := drainCall(3, "flood")
 	if _, err := fmt.Fprintf(deaf, "POST /mcp HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nMcp-Protocol-Version: 2026-07-28\r\n"+
 		"Mcp-Method: tools/call\r\nMcp-Name: echo\r\nContent-Length: %d\r\n\r\n%s", listen, len(flood), flood); err != nil {
@@ -193,6 +193,12 @@ func TestTermUnderLoad(t *testing.T) {
 	intents, outcomes := countCalls(t, record)
 	if outcomes < answers+1 || intents != outcomes { // the held one, too
 		t.Errorf("%d calls began and %d have an outcome in the record; clients have %d answers", intents, outcomes, answers+1)
+	}
+}
+
+func hangUp(t *testing.T, c io.Closer) {
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
