@@ -3,7 +3,6 @@ package mcpproxy
 import (
 	"context"
 	"errors"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -19,26 +18,12 @@ var errTooManyStreams = &Refusal{Stage: "session", Code: codeInternal, Status: h
 
 // get opens a legacy session's own stream, or one that is kept, behind its event
 // Last-Event-ID. An id that the session does not have names no stream: a new one is
-// opened.
+// opened. The goroutine stays here for as long as the stream is open, so what it
+// needs only before is in functions of its own.
 func (rq *requestOf) get() {
 	p := rq.p
-	if mcp.IsModernProtocol(rq.r.Header.Get(mcp.HeaderProtocolVersion)) {
-		rq.notAllowed("POST", "this protocol version has no stream to GET")
-		return
-	}
-	handle := rq.r.Header.Get(mcp.HeaderSessionID)
-	if handle == "" {
-		rq.refuse(&frame{}, legacy, errNeedsSession)
-		return
-	}
-	ses, err := p.sessions.find(rq.r.Context(), rq.up, rq.caller, handle)
-	if err != nil {
-		rq.refuse(&frame{}, legacy, err)
-		return
-	}
-	if ses.gets.Add(1) > maxGets {
-		ses.gets.Add(-1)
-		rq.refuse(&frame{}, legacy, errTooManyStreams)
+	ses := rq.streaming()
+	if ses == nil {
 		return
 	}
 	defer ses.gets.Add(-1)
@@ -61,55 +46,95 @@ func (rq *requestOf) get() {
 		return
 	}
 	defer context.AfterFunc(p.open, func() { cancel(errShutdown) })()
-	rq.listen(ctx, x, st, after)
-}
-
-// errTakenOver ends a request whose stream goes on over another connection.
-var errTakenOver = errors.New("the client opened the stream anew")
-
-// listen serves a stream of the session's own: st behind an event, or a new one.
-func (rq *requestOf) listen(ctx context.Context, x *exchange, st *stream, after int) {
-	p, ses := rq.p, x.ses
-	lastID := ""
-	if st != nil {
-		lastID = st.stands()
-	}
-	a, err := ses.leg.listen(ctx, lastID)
-	switch {
-	case errors.Is(err, errNoStream):
-		rq.notAllowed("POST, DELETE", "this upstream has no stream to GET")
-		return
-	case errors.Is(err, errSessionOver):
-		p.sessions.drop(ses, "ended by the upstream")
-		rq.refuse(&frame{}, legacy, errNoSession)
-		return
-	case err != nil:
-		rq.refuse(&frame{}, legacy, p.upstreamRefusal(err))
+	a := rq.listen(ctx, x, st, after)
+	if a == nil {
 		return
 	}
 	defer a.close()
-	if st != nil {
-		x.out.goOn(st, after, x.snap.Digest())
-	} else {
-		x.out.begin()
-	}
 	x.out.keepAlive(p.cfg.Limits.KeepAlive)
 	if err := p.pump(ctx, a, x, func() {}); err != nil && ctx.Err() == nil {
 		p.log.Info("a session's stream ended", "session", ses.id, "err", err)
 	}
 }
 
+// errTakenOver ends a request whose stream goes on over another connection.
+var errTakenOver = errors.New("the client opened the stream anew")
+
+// streaming is the session of a GET, which is counted among those that are open;
+// nil when it is refused.
+func (rq *requestOf) streaming() *session {
+	if mcp.IsModernProtocol(rq.r.Header.Get(mcp.HeaderProtocolVersion)) {
+		rq.notAllowed("POST", "this protocol version has no stream to GET")
+		return nil
+	}
+	err := error(errNeedsSession)
+	var ses *session
+	if handle := rq.r.Header.Get(mcp.HeaderSessionID); handle != "" {
+		ses, err = rq.p.sessions.find(rq.r.Context(), rq.up, rq.caller, handle)
+	}
+	if err == nil && ses.gets.Add(1) > maxGets {
+		ses.gets.Add(-1)
+		err = errTooManyStreams
+	}
+	if err != nil {
+		rq.refuse(&frame{}, legacy, err)
+		return nil
+	}
+	return ses
+}
+
+// listen opens the upstream's side of a session's own stream, and then the
+// client's: st behind an event, or a new one. nil: it is refused.
+func (rq *requestOf) listen(ctx context.Context, x *exchange, st *stream, after int) *answer {
+	lastID := ""
+	if st != nil {
+		lastID = st.stands()
+	}
+	a, err := x.ses.leg.listen(ctx, lastID)
+	switch {
+	case errors.Is(err, errNoStream):
+		rq.notAllowed("POST, DELETE", "this upstream has no stream to GET")
+		return nil
+	case errors.Is(err, errSessionOver):
+		rq.p.sessions.drop(x.ses, "ended by the upstream")
+		rq.refuse(&frame{}, legacy, errNoSession)
+		return nil
+	case err != nil:
+		rq.refuse(&frame{}, legacy, rq.p.upstreamRefusal(err))
+		return nil
+	}
+	if st != nil {
+		x.out.goOn(st, after, x.snap.Digest())
+	} else {
+		x.out.begin()
+	}
+	return a
+}
+
 const eventType = "text/event-stream"
 
-// accepts reports whether a client says that it reads a media type.
+// accepts reports whether a client says that it reads a media type (RFC 9110,
+// 12.5.1). A weight of zero says that it does not.
 func accepts(h http.Header, media string) bool {
 	kind, _, _ := strings.Cut(media, "/")
 	for _, value := range h["Accept"] {
 		for part := range strings.SplitSeq(value, ",") {
-			got, params, err := mime.ParseMediaType(part)
-			if err == nil && (got == media || got == "*/*" || got == kind+"/*") && !zeroQuality(params["q"]) {
+			name, params, _ := strings.Cut(part, ";")
+			name = strings.TrimSpace(name)
+			wild, any := strings.CutSuffix(name, "/*")
+			if (strings.EqualFold(name, media) || any && (wild == "*" || strings.EqualFold(wild, kind))) && !zeroWeight(params) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+func zeroWeight(params string) bool {
+	for param := range strings.SplitSeq(params, ";") {
+		name, q, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if strings.EqualFold(name, "q") {
+			return strings.Trim(q, "0.") == ""
 		}
 	}
 	return false
@@ -129,11 +154,6 @@ func checkAccept(r *http.Request) (status int, reason string) {
 		return http.StatusNotAcceptable, "the header Accept must list text/event-stream"
 	}
 	return 0, ""
-}
-
-// zeroQuality reports whether a weight says "not this" (RFC 9110, 12.4.2).
-func zeroQuality(q string) bool {
-	return q != "" && strings.Trim(q, "0.") == ""
 }
 
 // primes reports whether clients of a revision read events without data: those

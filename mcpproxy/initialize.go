@@ -34,6 +34,7 @@ func (rq *requestOf) initialize(f frame) {
 	}
 	x := rq.exchange(ses, f, "")
 	x.method = p.methods.find(fromClient, request, f.method, inLegacy)
+	defer x.out.end()
 	x.out.holding = true // the handle goes out with the first byte, and there is none yet
 	ctx, release := x.lifetime(rq.r.Context())
 	defer release()

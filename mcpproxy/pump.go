@@ -17,42 +17,51 @@ func (p *Proxy) pump(ctx context.Context, a *answer, x *exchange, alive func()) 
 		}
 		alive()
 		x.refresh()
-		switch in.frame.kind {
-		case noFrame:
-			if (in.event.hasID || in.event.retry != "") && x.frame.kind == request && x.ses.era == legacy {
-				x.out.begin() // a call that takes its time: the client, too, can come back for it
-			}
-		case notification:
-			f, ok := p.overheard(ctx, x, in.frame)
-			if ok {
-				x.out.say(f.raw.Text(), x.snap.Digest())
-			}
-		case request:
-			f, ok := p.question(ctx, x, in.frame)
-			if ok {
-				x.out.say(f.raw.Text(), x.snap.Digest())
-			}
-		case response:
-			of := x.ownerOf(in.frame)
-			if of == nil {
-				p.log.Warn("an upstream answered a request that nobody made", "upstream", x.ses.up.Name)
-				break
-			}
-			text, status := p.settle(ctx, of, in.frame, a.status)
-			if of != x {
-				x.ses.leave(of)
-			}
-			switch {
-			case text == "":
-			case of == x:
-				x.out.final(status, text, x.snap.Digest())
-				return nil
-			default:
-				x.out.say(text, x.snap.Digest())
-			}
+		if p.received(ctx, &in, a.status, x) {
+			return nil
 		}
 		x.passed(in.event)
 	}
+}
+
+// received passes on one message; it is true for the response to x. What it needs
+// on the stack is not held while a stream is silent.
+func (p *Proxy) received(ctx context.Context, in *inbound, status int, x *exchange) bool {
+	switch in.frame.kind {
+	case noFrame:
+		if (in.event.hasID || in.event.retry != "") && x.frame.kind == request && x.ses.era == legacy {
+			x.out.begin() // a call that takes its time: the client, too, can come back for it
+		}
+	case notification:
+		f, ok := p.overheard(ctx, x, in.frame)
+		if ok {
+			x.out.say(f.raw.Text(), x.snap.Digest())
+		}
+	case request:
+		f, ok := p.question(ctx, x, in.frame)
+		if ok {
+			x.out.say(f.raw.Text(), x.snap.Digest())
+		}
+	case response:
+		of := x.ownerOf(in.frame)
+		if of == nil {
+			p.log.Warn("an upstream answered a request that nobody made", "upstream", x.ses.up.Name)
+			break
+		}
+		text, status := p.settle(ctx, of, in.frame, status)
+		if of != x {
+			x.ses.leave(of)
+		}
+		switch {
+		case text == "":
+		case of == x:
+			x.out.final(status, text, x.snap.Digest())
+			return true
+		default:
+			x.out.say(text, x.snap.Digest())
+		}
+	}
+	return false
 }
 
 // ownerOf is the request that a response belongs to: x itself, or, in a legacy

@@ -2,7 +2,6 @@ package mcpproxy
 
 import (
 	"crypto/rand"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -198,7 +197,9 @@ func (st *stream) forget() {
 	}
 }
 
-func (st *stream) idOf(n int) string { return fmt.Sprintf("%s.%d.%d", st.of.epoch, st.number, n) }
+func (st *stream) idOf(n int) string {
+	return st.of.epoch + "." + strconv.Itoa(st.number) + "." + strconv.Itoa(n)
+}
 
 // prime is the event by which a client can come back before anything was said
 // (MCP 2025-11-25, SEP-1699). Clients of older revisions would read its empty data

@@ -3,7 +3,6 @@ package mcpproxy
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 )
@@ -160,10 +159,10 @@ const minRead = 4096
 // again.
 func appendEvent(dst []byte, ev event) []byte {
 	if ev.hasID {
-		dst = fmt.Appendf(dst, "id: %s\n", ev.id)
+		dst = append(append(append(dst, "id: "...), ev.id...), '\n')
 	}
 	if ev.retry != "" {
-		dst = fmt.Appendf(dst, "retry: %s\n", ev.retry)
+		dst = append(append(append(dst, "retry: "...), ev.retry...), '\n')
 	}
 	rest, more := ev.data, true
 	for more {
