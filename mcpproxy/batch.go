@@ -25,6 +25,10 @@ var errNoBatch = badFrame("batches are not accepted: send one message at a time"
 // goes one message at a time. A batch with a message that cannot be read goes
 // nowhere as a whole.
 func (rq *requestOf) batch(raw toolcall.JSON) {
+	if rq.p.open.Err() != nil {
+		refuseHTTP(rq.w, http.StatusServiceUnavailable, drainingReason)
+		return
+	}
 	ses, err := rq.batchSession()
 	var frames []frame
 	if err == nil {

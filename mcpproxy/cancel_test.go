@@ -177,6 +177,9 @@ func TestCloseRecordsWhatItEnds(t *testing.T) {
 	if got := a.post(ping); got.status != http.StatusServiceUnavailable || !strings.Contains(got.reason(), "not executed") {
 		t.Errorf("a new request: %d %s", got.status, got)
 	}
+	if got := a.post("[" + ping + "]"); got.status != http.StatusServiceUnavailable {
+		t.Errorf("a new batch: %d %s", got.status, got)
+	}
 	if got := a.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`); got.status != http.StatusAccepted {
 		t.Errorf("a notification: %d %s", got.status, got)
 	}

@@ -207,6 +207,8 @@ type requestOf struct {
 	lease  *lease // of what is said in the answer
 }
 
+const drainingReason = "mcpguard is shutting down: the request was not executed"
+
 // post takes one message.
 func (rq *requestOf) post() {
 	p := rq.p
@@ -256,7 +258,7 @@ func (rq *requestOf) post() {
 		return
 	}
 	if f.kind == request && p.open.Err() != nil {
-		refuseHTTP(rq.w, http.StatusServiceUnavailable, "mcpguard is shutting down: the request was not executed")
+		refuseHTTP(rq.w, http.StatusServiceUnavailable, drainingReason)
 		return
 	}
 	if e == legacy && f.kind == request && f.method == "initialize" {

@@ -12,8 +12,8 @@ import (
 	"mcpguard/toolcall"
 )
 
-// room is a limit of what may be kept.
-func room(perSession, each, all int) *keptBytes {
+// keptRoom is a limit of what may be kept.
+func keptRoom(perSession, each, all int) *keptBytes {
 	return newKeptBytes(Limits{KeptPerSession: perSession, KeptPerCaller: each, Kept: all})
 }
 
@@ -47,7 +47,7 @@ func tellIDs(s *streams, text string) string {
 }
 
 func TestStreamIsToldAgainFromAnyEvent(t *testing.T) {
-	s := sessionStreams(room(1<<20, 1<<20, 1<<20), "sam")
+	s := sessionStreams(keptRoom(1<<20, 1<<20, 1<<20), "sam")
 	r, w := answering(t, s)
 	r.say("one", "p")
 	r.say("two", "p")
@@ -67,7 +67,7 @@ func TestStreamIsToldAgainFromAnyEvent(t *testing.T) {
 
 // Law 7: an event id is one that this session gave away, letter by letter.
 func TestLawEventIDsOfOthersDoNotExist(t *testing.T) {
-	k := room(1<<20, 1<<20, 1<<20)
+	k := keptRoom(1<<20, 1<<20, 1<<20)
 	s, other := sessionStreams(k, "sam"), sessionStreams(k, "sam")
 	for _, s := range []*streams{s, other} {
 		r, _ := answering(t, s)
@@ -96,7 +96,7 @@ func TestLawEventIDsOfOthersDoNotExist(t *testing.T) {
 func TestLawKeptEventsAreBounded(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	for name, k := range map[string]*keptBytes{
-		"a session": room(10_000, 1<<20, 1<<20), "a caller": room(1<<20, 10_000, 1<<20), "all": room(1<<20, 1<<20, 10_000),
+		"a session": keptRoom(10_000, 1<<20, 1<<20), "a caller": keptRoom(1<<20, 10_000, 1<<20), "all": keptRoom(1<<20, 1<<20, 10_000),
 	} {
 		s := sessionStreams(k, "sam")
 		r, w := answering(t, s)
@@ -127,7 +127,7 @@ func TestLawKeptEventsAreBounded(t *testing.T) {
 }
 
 func TestKeptEventsOfAStreamAreCounted(t *testing.T) {
-	s := sessionStreams(room(1<<30, 1<<30, 1<<30), "sam")
+	s := sessionStreams(keptRoom(1<<30, 1<<30, 1<<30), "sam")
 	r, _ := answering(t, s)
 	for range maxKept + 10 {
 		r.say("x", "p")
@@ -148,7 +148,7 @@ func TestKeptEventsOfAStreamAreCounted(t *testing.T) {
 
 // One caller's room is no other's.
 func TestLawKeptEventsOfOneCallerLeaveRoom(t *testing.T) {
-	k := room(4_000, 8_000, 1<<20)
+	k := keptRoom(4_000, 8_000, 1<<20)
 	for range 20 {
 		r, _ := answering(t, sessionStreams(k, "greedy"))
 		r.say(strings.Repeat("x", 2_000), "p")
@@ -165,7 +165,7 @@ func TestLawKeptEventsOfOneCallerLeaveRoom(t *testing.T) {
 // An answer that is too large to be kept reaches a client that is there, and one
 // that comes back is told.
 func TestAnswerTooLargeToBeKept(t *testing.T) {
-	s := sessionStreams(room(4_000, 8_000, 8_000), "sam")
+	s := sessionStreams(keptRoom(4_000, 8_000, 8_000), "sam")
 	r, w := answering(t, s)
 	r.begin()
 	large := strings.Repeat("x", 5_000)
@@ -183,7 +183,7 @@ func TestAnswerTooLargeToBeKept(t *testing.T) {
 // What one policy let pass on a session's own stream is not told again under
 // another; the answer to a call is under the policy that the call began with.
 func TestLawStreamIsToldAgainUnderThePolicyInForce(t *testing.T) {
-	s := sessionStreams(room(1<<20, 1<<20, 1<<20), "sam")
+	s := sessionStreams(keptRoom(1<<20, 1<<20, 1<<20), "sam")
 	r, _ := answering(t, s)
 	r.own = true
 	r.say("before", "old")
@@ -199,7 +199,7 @@ func TestLawStreamIsToldAgainUnderThePolicyInForce(t *testing.T) {
 // its client left. One that is in use stays.
 func TestKeptEventsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := room(1<<20, 1<<20, 1<<20)
+		k := keptRoom(1<<20, 1<<20, 1<<20)
 		s := sessionStreams(k, "sam")
 		over, _ := answering(t, s)
 		over.final(200, "x", "p") // JSON: nothing to come back for
@@ -262,7 +262,7 @@ func TestKeepAlive(t *testing.T) {
 			"id: E.1.0\nretry: 2000\ndata: \n\n"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := sessionStreams(room(1<<20, 1<<20, 1<<20), "sam")
+			s := sessionStreams(keptRoom(1<<20, 1<<20, 1<<20), "sam")
 			defer s.close()
 			r, w := answering(t, s)
 			r.takes = c.takes

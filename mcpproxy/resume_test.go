@@ -362,3 +362,26 @@ func TestComeBackLate(t *testing.T) {
 		t.Errorf("after the session: %s", got)
 	}
 }
+
+// A batch that takes long is kept alive, and has no event ids: its answers share
+// one connection, and no id stands for all of them.
+func TestSlowBatchIsKeptAlive(t *testing.T) {
+	up := newPeer(t)
+	release := make(chan struct{})
+	up.on["tools/call"] = func(w http.ResponseWriter, m heard) {
+		<-release
+		sayJSON(w, standard(m))
+	}
+	r := newRig(t, setup{policy: losslessPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")},
+		limits: func(l *mcpproxy.Limits) { l.KeepAlive = 10 * time.Millisecond }})
+	a := batching(r)
+	s := a.open(a.request(t.Context(), http.MethodPost, "["+toolCall("1", "echo", say("one"))+","+toolCall("2", "echo", say("two"))+"]"))
+	if got := s.event(); got != ": keep-alive\n\n" {
+		t.Errorf("while it waits: %q", got)
+	}
+	close(release)
+	s.rest()
+	if strings.Contains(s.text, "id: ") || !strings.Contains(s.text, `"text":"one"`) || !strings.Contains(s.text, `"text":"two"`) {
+		t.Errorf("the batch: %s", s.text)
+	}
+}

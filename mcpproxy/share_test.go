@@ -148,7 +148,7 @@ func TestSharedServerSpeaks(t *testing.T) {
 	got := sam.call("1", "echo", say("announce"))
 	got.body += sam.call("1", "echo", say("updated")).body
 	for name, s := range map[string]*stream{"sam": sams, "fran": frans} {
-		if line := s.next(); line != "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n" {
+		if _, line, _ := strings.Cut(s.next(), "\n"); line != "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n" {
 			t.Errorf("%s heard %s", name, line)
 		}
 	}
