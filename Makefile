@@ -40,7 +40,7 @@ run: ## the demo: a denial, a redaction and the record, in one command
 	$(GO) run ./cmd/mcpguard demo
 
 test: peers ## the whole suite; installs its peers first where it can
-	@set -o pipefail; $(GO) test -timeout 5m -v ./... 2>&1 | awk -f .ci/quiet.awk
+	@set -o pipefail; $(GO) test -timeout 10m -v ./... 2>&1 | awk -f .ci/quiet.awk
 
 conformance: peers ## the official MCP suite, direct and through mcpguard
 	$(GO) test ./cmd/mcpguard -run '^TestConformance' -count=1 -v
@@ -122,7 +122,7 @@ lint: $(TOOLS)/.golangci-lint-$(GOLANGCI_LINT) $(TOOLS)/.govulncheck-$(GOVULNCHE
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 	@$(CURDIR)/.ci/vulncheck $(TOOLS)/govulncheck
 
 $(TOOLS)/.golangci-lint-$(GOLANGCI_LINT):
