@@ -121,6 +121,19 @@ func (c *console) ask(line string) string {
 	return c.next()
 }
 
+// reply sends one line and returns the next that is no log line: when one of
+// those comes is the server's business.
+func (c *console) reply(line string) string {
+	c.t.Helper()
+	got := c.ask(line)
+	for isLogLine(got) {
+		got = c.next()
+	}
+	return got
+}
+
+func isLogLine(line string) bool { return gjson.Get(line, "method").Str == "notifications/message" }
+
 // hangUp closes stdin, and returns what was still said when Serve has ended.
 func (c *console) hangUp() (rest []string) {
 	c.t.Helper()

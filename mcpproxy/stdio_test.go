@@ -156,19 +156,16 @@ func TestStdioAsksTheClient(t *testing.T) {
 	r := newRig(t, setup{policy: strings.ReplaceAll(stdioPolicy, "crm/", "standard/"), upstreams: []mcpproxy.Upstream{stdioUpstream(t, "standard", "standard")}})
 	c := r.stdio("sam", "/mcp", nil)
 	c.begin()
-	asked := c.ask(toolCall("1", "echo", say("ask")))
-	for gjson.Get(asked, "method").Str == "notifications/message" {
-		asked = c.next()
-	}
+	asked := c.reply(toolCall("1", "echo", say("ask")))
 	if gjson.Get(asked, "method").Str != "elicitation/create" {
 		t.Fatalf("the client was asked %s", asked)
 	}
-	got := c.ask(`{"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"name":"sam"}}}`)
+	got := c.reply(`{"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"name":"sam"}}}`)
 	if gjson.Get(got, "result.structuredContent.result.content.name").Str != "sam" {
 		t.Errorf("the answer: %s", got)
 	}
 	c.send(`{"jsonrpc":"2.0","id":"nobody asked","result":{}}`)
-	if got := c.ask(`{"jsonrpc":"2.0","id":2,"method":"ping"}`); gjson.Get(got, "id").Raw != "2" {
+	if got := c.reply(`{"jsonrpc":"2.0","id":2,"method":"ping"}`); gjson.Get(got, "id").Raw != "2" {
 		t.Errorf("an answer to no question brings %s", got)
 	}
 }
@@ -203,14 +200,11 @@ func TestStdioCancels(t *testing.T) {
 			eventually(t, "the call is under way", func() bool { return len(r.recorded(audit.Intent)) == 1 })
 			c.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"long"}}`)
 			eventually(t, "the outcome is recorded", func() bool { return r.outcomes() == "cancelled" })
-			got := c.ask(line(toolCall("2", "echo", say("cancelled"))))
-			for gjson.Get(got, "method").Str == "notifications/message" {
-				got = c.next()
-			}
+			got := c.reply(line(toolCall("2", "echo", say("cancelled"))))
 			if gjson.Get(got, "result.structuredContent").Raw != `["hold it"]` {
 				t.Errorf("the server was told to cancel %s", got)
 			}
-			if rest := c.hangUp(); len(rest) > 0 {
+			if rest := slices.DeleteFunc(c.hangUp(), isLogLine); len(rest) > 0 {
 				t.Errorf("more was said: %q", rest)
 			}
 		})
