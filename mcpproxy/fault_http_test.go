@@ -24,7 +24,9 @@ func smallResults(l *mcpproxy.Limits) { l.Result = 64 << 10 }
 const late = "did not answer in time"
 
 // hijacked answers with raw bytes, and then closes the connection unless told
-// to keep it open.
+// to keep it open. A whole answer must say so (Connection: close): else the proxy
+// may send the next call on a connection that is about to close, and that call
+// fails, because it is sent once.
 func hijacked(t *testing.T, keep bool, parts ...string) func(http.ResponseWriter, heard) {
 	return func(w http.ResponseWriter, _ heard) {
 		conn, _, err := w.(http.Hijacker).Hijack()
@@ -102,14 +104,14 @@ func TestUpstreamFaults(t *testing.T) {
 		"a folded member":             {body("application/json", `{"jsonrpc":"2.0","id":$id,"result":{"Content":[]}}`), "cannot be read"},
 		"an empty body":               {body("application/json", ""), "cannot be read"},
 		"another type":                {body("text/html", "<html>"), "neither JSON nor an event stream"},
-		"no type":                     {hijacked(t, false, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), "neither JSON nor an event stream"},
+		"no type":                     {hijacked(t, false, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"), "neither JSON nor an event stream"},
 		"JSON that is not UTF-8":      {body("application/json", "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":{\"a\":\"\xff\"}}"), "cannot be read"},
 		"an answer to another":        {body("application/json", `{"jsonrpc":"2.0","id":"other","result":{}}`), "ended its answer without a result"},
 		"the id as a string":          {body("application/json", `{"jsonrpc":"2.0","id":"$id","result":{}}`), "ended its answer without a result"},
 		"a request as an answer":      {body("application/json", `{"jsonrpc":"2.0","id":$id,"method":"tools/call"}`), "ended its answer without a result"},
-		"status 500":                  {hijacked(t, false, "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nOops"), "HTTP status 500"},
-		"status 401":                  {hijacked(t, false, "HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n"), "HTTP status 401"},
-		"status 202":                  {hijacked(t, false, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"), "HTTP status 202"},
+		"status 500":                  {hijacked(t, false, "HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 4\r\n\r\nOops"), "HTTP status 500"},
+		"status 401":                  {hijacked(t, false, "HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), "HTTP status 401"},
+		"status 202":                  {hijacked(t, false, "HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), "HTTP status 202"},
 		"another protocol":            {hijacked(t, false, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"), ""},
 		"gzip":                        {hijacked(t, false, head+"Content-Encoding: gzip\r\nConnection: close\r\n\r\n"+gzipped(`{"jsonrpc":"2.0","id":1,"result":{}}`)), "cannot be read"},
 		"200 MB, announced":           {hijacked(t, true, head+"Content-Length: 209715200\r\n\r\n{"), "more than limits.result allows"},
@@ -121,7 +123,7 @@ func TestUpstreamFaults(t *testing.T) {
 		"dribbles its body":           {until("application/json", " "), late},
 		"dribbles its stream":         {until("text/event-stream", "x"), late},
 		"two lengths":                 {hijacked(t, false, head+"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "cannot be reached"},
-		"a length and chunks":         {hijacked(t, false, head+"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "cannot be read"},
+		"a length and chunks":         {hijacked(t, false, head+"Connection: close\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "cannot be read"},
 		"an unknown encoding":         {hijacked(t, false, head+"Transfer-Encoding: gzip\r\n\r\n{}"), "cannot be reached"},
 		"a chunk of no size":          {hijacked(t, false, head+"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}"), "broke off its answer"},
 		"a redirect to elsewhere": {func(w http.ResponseWriter, m heard) {
