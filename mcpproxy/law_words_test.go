@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mcpguard/audit"
 	"mcpguard/mcpproxy"
@@ -135,7 +136,9 @@ func TestLawChatterIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, setup{policy: wordsPolicy, upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")}})
+			frozen := time.Now() // however slow the machine is
+			r := newRig(t, setup{policy: wordsPolicy, upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")},
+				now: func() time.Time { return frozen }})
 			a := r.legacy("sam", "/mcp")
 			limited := 0
 			for range sent {
