@@ -47,15 +47,7 @@ func (rq *requestOf) batch(raw toolcall.JSON) {
 		one.w = w
 		x := one.exchange(ses, f, ses.version)
 		x.out.resume = nil // one connection for several answers: there is no id for all of them
-		switch f.kind {
-		case request:
-			rq.p.dispatch(rq.r.Context(), x)
-		case notification:
-			rq.p.notify(rq.r.Context(), x)
-		case response:
-			rq.p.answered(rq.r.Context(), x)
-		}
-		x.out.end()
+		rq.p.serve(rq.r.Context(), x)
 		out.take(w, f.kind == request)
 	}
 	out.finish()

@@ -60,6 +60,25 @@ func TestLongAnswersOfABatchAreNotHeld(t *testing.T) {
 	}
 }
 
+// Law 7: within a batch, as anywhere, a message that names a task which is not the
+// caller's goes nowhere.
+func TestLawBatchesNameNoStrangersTask(t *testing.T) {
+	const related = `"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"up-0"}}`
+	up := newPeer(t)
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}})
+	a := batching(r)
+	a.call("0", "echo", `{}`)
+	got := a.post(`[{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1,` + related + `}},` +
+		`{"jsonrpc":"2.0","id":1,"method":"ping","params":{` + related + `}},` +
+		`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{},` + related + `}}]`)
+	if strings.Count(got.body, "Task not found") != 2 {
+		t.Errorf("the client got %d %s", got.status, got)
+	}
+	if strings.Contains(up.everything(), "up-0") {
+		t.Errorf("the upstream heard of the task: %s", up.everything())
+	}
+}
+
 // Law 2: a message of a batch goes nowhere without its record.
 func TestLawNoRecordNoBatch(t *testing.T) {
 	for fault, fail := range faults {

@@ -276,22 +276,27 @@ func (rq *requestOf) post() {
 		version = ses.version
 	}
 	x := rq.exchange(ses, f, version)
+	p.serve(rq.r.Context(), x)
+}
+
+// serve takes a message of a session, whichever way it came.
+func (p *Proxy) serve(ctx context.Context, x *exchange) {
 	defer x.out.end()
-	if f.kind != response { // of those the client's own words are recorded first
-		if x.frame, err = x.restored(rq.r.Context()); err != nil {
-			x.frame = f
-			p.refuse(rq.r.Context(), x, err)
-			return
-		}
+	if x.frame.kind == response { // its words are recorded before its task is restored
+		p.answered(ctx, x)
+		return
 	}
-	switch f.kind {
-	case request:
-		p.dispatch(rq.r.Context(), x)
-	case notification:
-		p.notify(rq.r.Context(), x)
-	case response:
-		p.answered(rq.r.Context(), x)
+	f, err := x.restored(ctx)
+	if err != nil {
+		p.refuse(ctx, x, err)
+		return
 	}
+	x.frame = f
+	if f.kind == request {
+		p.dispatch(ctx, x)
+		return
+	}
+	p.notify(ctx, x)
 }
 
 // noReadDeadline lifts the listener's bound on reading a request: it would end
