@@ -151,6 +151,27 @@ func TestStdioBrokenLines(t *testing.T) {
 	}
 }
 
+// A client of the one revision that has batches may send them over stdio too, and
+// each request of one is answered.
+func TestStdioTakesBatches(t *testing.T) {
+	up := newPeer(t)
+	r := newRig(t, setup{policy: stdioPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}})
+	c := r.stdio("sam", "/mcp", nil)
+	if got := c.ask(strings.ReplaceAll(helloLine, legacyVersion, "2025-03-26")); gjson.Get(got, "result.protocolVersion").Str != "2025-03-26" {
+		t.Fatalf("initialize: %s", got)
+	}
+	c.send(initializedLine)
+	got := c.ask("[" + toolCall("1", "echo", `{"text":"one"}`) + `,{"jsonrpc":"2.0","method":"notifications/roots/list_changed"},` + toolCall("2", "echo", `{"text":"two"}`) + "]")
+	if gjson.Get(got, "#.id").Raw != "[1,2]" || gjson.Get(got, "#.result.structuredContent.text").Raw != `["one","two"]` {
+		t.Errorf("the answer: %s", got)
+	}
+	c.send(`[{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}]`)
+	eventually(t, "a batch of notifications goes on", func() bool { return len(up.all("notifications/roots/list_changed")) == 2 })
+	if rest := c.hangUp(); len(rest) > 0 {
+		t.Errorf("more was said: %q", rest)
+	}
+}
+
 // A server's question goes to the client, and the client's answer back.
 func TestStdioAsksTheClient(t *testing.T) {
 	r := newRig(t, setup{policy: strings.ReplaceAll(stdioPolicy, "crm/", "standard/"), upstreams: []mcpproxy.Upstream{stdioUpstream(t, "standard", "standard")}})
