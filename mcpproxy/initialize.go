@@ -18,6 +18,10 @@ func (rq *requestOf) initialize(f frame) {
 		rq.refuse(&f, legacy, badFrame("initialize begins a session: it carries no Mcp-Session-Id"))
 		return
 	}
+	if !f.meta().Member(relatedTask).IsZero() {
+		rq.refuse(&f, legacy, badFrame("initialize belongs to no task"))
+		return
+	}
 	f, err := clampVersion(f)
 	if err == nil {
 		f, err = p.narrowed(f, f.params.Member("capabilities"), p.cfg.Judge.Current(), rq.caller, rq.up)

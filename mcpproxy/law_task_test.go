@@ -75,6 +75,20 @@ func TestLawTasksBelongToTheirCaller(t *testing.T) {
 	})
 }
 
+// Law 7: a handshake belongs to no task, so it cannot name anybody's either.
+func TestLawHandshakesNameNoTask(t *testing.T) {
+	up := newTaskServer(t)
+	r := newRig(t, setup{policy: taskPolicy, upstreams: up.upstreams()})
+	got := r.agent("fran", "/mcp").post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"` + legacyVersion +
+		`","capabilities":{},"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"up-0"}}}}`)
+	if got.status != http.StatusBadRequest || got.header.Get("Mcp-Session-Id") != "" {
+		t.Errorf("the client got %d %s", got.status, got)
+	}
+	if strings.Contains(up.everything(), "up-0") {
+		t.Errorf("the upstream heard of the task: %s", up.everything())
+	}
+}
+
 // Law 7: tasks/list has the caller's own tasks, under the ids that they were given.
 func TestLawTaskListsAreTheCallersOwn(t *testing.T) {
 	up := newTaskServer(t)
