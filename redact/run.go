@@ -69,6 +69,7 @@ func (u *run) release() {
 	clear(u.blobs)
 	u.texts, u.blobs = u.texts[:0], u.blobs[:0]
 	u.removed.forget(keepItems)
+	u.twin.forget()
 	if cap(u.twin.edits) > keepItems {
 		u.twin.edits = nil
 	}

@@ -20,7 +20,6 @@ type twin struct {
 // just as into a text: it is an object or array with no other part of the surface
 // inside or around it. There is one, so that comparing costs no more than reading.
 func (u *run) twinOf(text string, marks []mark) {
-	u.twin = twin{edits: u.twin.edits[:0], walked: u.twin.walked[:0], copied: u.twin.copied[:0]}
 	for _, m := range marks {
 		if m.kind == rootMark && m.end-m.start > u.twin.end-u.twin.start && (text[m.start] == '{' || text[m.start] == '[') {
 			u.twin.start, u.twin.end = m.start, m.end
@@ -31,6 +30,11 @@ func (u *run) twinOf(text string, marks []mark) {
 			u.twin.start, u.twin.end = 0, 0
 		}
 	}
+}
+
+// forget makes ready for another document.
+func (t *twin) forget() {
+	*t = twin{edits: t.edits[:0], walked: t.walked[:0], copied: t.copied[:0]}
 }
 
 // again reports whether the inside of a string of the document says what its twin

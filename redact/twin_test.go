@@ -92,3 +92,19 @@ func TestLiftedIsWhatIsRead(t *testing.T) {
 		t.Errorf("only %d documents had anything to mask", lifted)
 	}
 }
+
+// Nothing of one document is left for the next one: no document stays none.
+func TestADocumentLeavesNothingBehind(t *testing.T) {
+	r := redactor(t, "**.ssn")
+	quote := func(s string) string { return toolcall.Quote(s).Text() }
+	for range 100 {
+		doc := parse(t, twice(`{"ssn":"123-45-6789"}`, quote))
+		if _, _, err := r.Redact(doc, result(doc)); err != nil {
+			t.Fatal(err)
+		}
+		out, findings, err := r.Redact(toolcall.JSON{}, redact.Surface{})
+		if err != nil || !out.IsZero() || len(findings) != 0 {
+			t.Fatalf("got %q, %v, %v", out.Text(), findings, err)
+		}
+	}
+}
