@@ -102,6 +102,9 @@ func (x *exchange) taskAnswered(ctx context.Context, f frame) (frame, error) {
 		f, err := f.edited(relatedEdits(meta, t))
 		return f, err
 	case x.frame.method != "tasks/get" && f.result.Member("taskId").IsZero(): // an acknowledgement (extension)
+		if reason := noAcknowledgement(f); reason != "" {
+			return frame{}, x.afterwards("task", reason, nil)
+		}
 		x.demandNothing(t.redactions())
 		return x.surveyed(f, relatedEdits(meta, t))
 	}
@@ -111,6 +114,19 @@ func (x *exchange) taskAnswered(ctx context.Context, f frame) (frame, error) {
 		x.demandNothing(t.redactions())
 	}
 	return f, err
+}
+
+// noAcknowledgement says why the answer to tasks/update or tasks/cancel is more
+// than an acknowledgement; "" is nothing. What it asks the client for would be
+// judged by nobody, and the tasks that it tells of would have the upstream's ids.
+func noAcknowledgement(f frame) (reason string) {
+	if err := noFoldedNames(f.result, taskNames); err != nil {
+		return "it has " + refusalOf(err).Reason
+	}
+	if asksInput(f.parts) || !f.parts.task.IsZero() || !f.result.Member("tasks").IsZero() {
+		return "it is no acknowledgement of a request about a task"
+	}
+	return ""
 }
 
 // withHandle puts the client's id in the place of the upstream's in the message of
