@@ -133,3 +133,23 @@ roles: {everyone: {allow: ["crm/*", {request: crm/roots}]}}
 		t.Errorf("%d outcomes", n)
 	}
 }
+
+// Law 7: a message of a batch names nobody else's task either.
+func TestLawBatchesNameOnlyOwnTasks(t *testing.T) {
+	up := newPeer(t)
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}})
+	a := batching(r)
+	const related = `"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"up-0"}}`
+	alone := a.post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{},` + related + `}}`)
+	if !notFound(alone) {
+		t.Fatalf("alone: %s", alone)
+	}
+	got := a.post(`[{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{},` + related + `}},` +
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1,` + related + `}}]`)
+	if !strings.Contains(got.body, "Task not found") {
+		t.Errorf("in a batch: %s", got)
+	}
+	if heard := up.everything(); strings.Contains(heard, "up-0") {
+		t.Errorf("the upstream heard:\n%s", heard)
+	}
+}
