@@ -79,8 +79,16 @@ func endsInNumber(host string) bool {
 const codeURLElicitation = mcp.URL_ELICITATION_REQUIRED
 
 // linksAsked judges each elicitation of such an error like the request that it
-// stands for. In other revisions the protocol has no such error.
+// stands for. In other revisions the protocol has no such error. One that a reader
+// without case could take for it is refused.
 func (x *exchange) linksAsked(ctx context.Context, failure toolcall.JSON) error {
+	err := noFoldedNames(failure, errorNames)
+	if err == nil {
+		err = noFoldedNames(failure.Member("data"), linkNames)
+	}
+	if err != nil {
+		return x.afterwards("answer", "its error has "+refusalOf(err).Reason, nil)
+	}
 	if !isCode(failure.Member("code"), codeURLElicitation) {
 		return nil
 	}

@@ -208,6 +208,8 @@ var (
 		"_meta", "elicitationId", "includeContext", "maxTokens", "message", "messages", "metadata", "mode", "modelPreferences",
 		"requestedSchema", "stopSequences", "systemPrompt", "task", "temperature", "toolChoice", "tools", "url",
 	}
+	errorNames  = []string{"code", "data", "message"}
+	linkNames   = []string{"elicitations"}
 	filterNames = []string{"promptsListChanged", "resourceSubscriptions", "resourcesListChanged", "taskIds", "toolsListChanged"}
 	resultNames = []string{
 		"_meta", "action", "cacheScope", "capabilities", "content", "contents", "inputRequests", "instructions",
