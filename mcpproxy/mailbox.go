@@ -67,6 +67,10 @@ func (m *mailbox) wake() {
 
 // next waits for a message. Only one goroutine may call it.
 func (m *mailbox) next(ctx context.Context) (inbound, error) {
+	m.mu.Lock()
+	m.room.give(m.taken) // it was sent on: a stream that falls silent holds nothing
+	m.taken = 0
+	m.mu.Unlock()
 	for {
 		m.mu.Lock()
 		if len(m.queue) > 0 {
@@ -74,7 +78,6 @@ func (m *mailbox) next(ctx context.Context) (inbound, error) {
 			m.queue[0] = inbound{}
 			m.queue = m.queue[1:]
 			m.bytes -= in.frame.raw.Len()
-			m.room.give(m.taken) // it was sent on
 			m.taken = in.frame.raw.Len()
 			m.mu.Unlock()
 			return in, nil

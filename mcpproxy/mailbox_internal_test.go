@@ -117,3 +117,30 @@ func TestReadLine(t *testing.T) {
 		t.Errorf("a line of 10,000 bytes: %d bytes, %v", len(line), err)
 	}
 }
+
+// Law 14: a stream on which nothing is said holds no memory, and does not stay the
+// one that may go beyond the budget.
+func TestLawASilentStreamHoldsNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := newMemory(20, 10)
+		m := newMailbox(100, budget.lease("sam"))
+		m.put(boxed(t, `"123456789"`)) // more than sam's half: it goes beyond
+		if budget.over == nil {
+			t.Fatal("the message fits")
+		}
+		if _, err := m.next(t.Context()); err != nil || budget.used == 0 {
+			t.Fatalf("%v; %d bytes are held while it is sent", err, budget.used)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			if _, err := m.next(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("waiting ended with %v", err)
+			}
+		}()
+		synctest.Wait()
+		if budget.used != 0 || budget.over != nil {
+			t.Errorf("a silent stream holds %d bytes, beyond the budget: %v", budget.used, budget.over != nil)
+		}
+	})
+}
