@@ -43,7 +43,8 @@ func newSessionsListCommand(env *environment) *cobra.Command {
 		Short: "List recorded sessions, the newest first",
 		Long: `List recorded sessions, the newest first. REFUSED counts calls that never
 reached the upstream, FAILED those that were forwarded and did not end well, or
-of which nobody knows how they ended. The server may be running.`,
+of which nobody knows how they ended. The server may be running. Every mcpguard
+wrap keeps a store of its own, and says at its start which: name it by --store.`,
 		Example: "  mcpguard sessions ls --since 24h --decision deny\n  mcpguard sessions ls --caller sam@example.com -o jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,6 +128,9 @@ func withReader(ctx context.Context, env *environment, url string, do func(*stor
 		url, _ = env.lookup("MCPGUARD_STORE")
 	}
 	if url == "" {
+		if path, err := configPath(env.config, false, env); path == "" && err == nil {
+			return usageError(hinted{"read the record: neither a store nor a configuration is named, and there is no " + defaultConfig, "--store sqlite://PATH, or --config FILE of the server that records"})
+		}
 		c, err := LoadConfig(env.config, overrides{}, env)
 		if err != nil {
 			return usageError(err)
