@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -91,6 +92,9 @@ func (o *wrapOptions) run(ctx context.Context, env *environment, command []strin
 
 // load is the configuration of one wrapped server.
 func (o *wrapOptions) load(env *environment, command []string) (*Config, error) {
+	if o.name == "" {
+		return nil, hinted{"--name is missing: rules of the policy call the server by it", "--name fs"}
+	}
 	if reason := badUpstreamName(o.name); reason != "" {
 		return nil, hinted{fmt.Sprintf("--name: the name %q %s", o.name, reason), "--name fs"}
 	}
@@ -113,6 +117,9 @@ func (o *wrapOptions) load(env *environment, command []string) (*Config, error) 
 	}
 	file := home.expand(env.config)
 	if named, _ := env.lookup("MCPGUARD_CONFIG"); file == "" && named == "" {
+		if err := o.missing(env, command); err != nil {
+			return nil, err
+		}
 		flags.standard(env, "keys", filepath.Join(home.state(), "keys"))
 		flags.standard(env, "store", "sqlite://"+filepath.Join(home.state(), "mcpguard.db"))
 	}
@@ -125,6 +132,17 @@ func (o *wrapOptions) load(env *environment, command []string) (*Config, error) 
 	}
 	cfg.Stdio, cfg.Listen, cfg.AllowedOrigins = true, "localhost:0", nil
 	return cfg, o.choose(cfg)
+}
+
+// missing is what the command line has to say where no configuration does.
+func (o *wrapOptions) missing(env *environment, command []string) error {
+	if len(command) == 0 {
+		return hinted{"there is neither a COMMAND nor a configuration", "mcpguard wrap --name " + o.name + " --policy PATH -- COMMAND ARGUMENT..."}
+	}
+	if policy, _ := env.lookup("MCPGUARD_POLICY"); o.policy == "" && policy == "" {
+		return hinted{"--policy is missing: nothing would be allowed", "--policy ~/.config/mcpguard/policy.yaml"}
+	}
+	return nil
 }
 
 // choose leaves the one upstream that is wrapped.
@@ -144,6 +162,11 @@ func (o *wrapOptions) upstream(env *environment, command []string) (*Upstream, e
 	u := &Upstream{Name: o.name, Command: command[0]}
 	if u.Command == "" {
 		return nil, errors.New("the COMMAND is empty")
+	}
+	// Now, where the agent shows that its entry does not work, and not at the
+	// first message.
+	if _, err := exec.LookPath(u.Command); err != nil {
+		return nil, hinted{fmt.Sprintf("find the COMMAND: %v", err), "its full path: an agent's PATH may be another than your shell's"}
 	}
 	for _, arg := range command[1:] {
 		u.Args = append(u.Args, identity.NewSecret(arg))
