@@ -29,7 +29,7 @@ func newDemoCommand(env *environment) *cobra.Command {
 	var stay bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "See a denial, a redaction and a replay, with nothing to set up",
+		Short: "See a denial, a redaction and the record, with nothing to set up",
 		Long: `demo starts two small MCP servers, puts mcpguard in front of them, and lets a
 scripted agent call tools over the real protocol. It prints what the agent sees,
 and then what the record says. With --serve it stays up for a client of yours.`,

@@ -36,7 +36,7 @@ func (o *overrides) bind(flags *pflag.FlagSet) {
 	set("keys", "the keyring's folder, `DIR`")
 	set("record.durability", "strict, overlapped or relaxed, `MODE`")
 	trust := set("identity.local.trust_loopback", "take loopback requests without a credential for the local user's")
-	trust.NoOptDefVal = "true"
+	trust.NoOptDefVal, trust.Value = "true", switchFlag{trust.Value}
 	flags.StringVar(&o.upstream, "upstream", "", "the only upstream, a `URL`; called \"upstream\" in the policy")
 	flags.StringVar(&o.upstreamCmd, "upstream-cmd", "", "the only upstream, a `COMMAND` line; called \"upstream\" in the policy")
 }
@@ -63,6 +63,11 @@ func (f *settingFlag) Set(text string) error {
 func (f *settingFlag) String() string { return f.settings[f.key] }
 
 func (f *settingFlag) Type() string { return "text" }
+
+// switchFlag is one that is on where it is named; help shows it without a value.
+type switchFlag struct{ pflag.Value }
+
+func (switchFlag) Type() string { return "bool" }
 
 // flagUpstream makes the upstream that the command line names.
 func (l *loader) flagUpstream() {
