@@ -142,7 +142,7 @@ func listen(cfg *Config) (l net.Listener, scheme string, err error) {
 	if cfg.TLS == nil {
 		l, err = net.Listen("tcp", cfg.Listen)
 		if err != nil {
-			return nil, "", fmt.Errorf("listen for agents: %w", err)
+			return nil, "", listenFailure(err)
 		}
 		return l, "http", nil
 	}
@@ -154,7 +154,16 @@ func listen(cfg *Config) (l net.Listener, scheme string, err error) {
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("listen for agents: %w", err)
+		return nil, "", listenFailure(err)
 	}
 	return l, "https", nil
+}
+
+// listenFailure says what to try where the address is somebody else's.
+func listenFailure(err error) error {
+	said := fmt.Errorf("listen for agents: %w", err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fail(exitFailure, said, "--listen 127.0.0.1:0 for a free port, or end what listens there")
+	}
+	return said
 }

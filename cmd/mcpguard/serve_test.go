@@ -29,6 +29,18 @@ func (a announced) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A port that is taken is not only reported: the words say what to do.
+func TestListenWhereSomebodyElseDoes(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	_, _, err := listen(&Config{Listen: other.Listener.Addr().String()})
+	var said strings.Builder
+	report(&said, err)
+	if exitCode(err) != exitFailure || !strings.Contains(said.String(), "listen for agents: ") || !strings.Contains(said.String(), "\ntry: --listen 127.0.0.1:0") {
+		t.Errorf("exit code %d, %s", exitCode(err), &said)
+	}
+}
+
 // A server that is told to stop while a call runs ends the call when the drain
 // time is over, records how it ended, and leaves without an error.
 func TestServeStopsWhileACallRuns(t *testing.T) {
