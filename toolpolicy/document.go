@@ -86,7 +86,20 @@ func (d *document) failSyntax(err error) {
 	if at.ContextMsg != "" && at.ContextMark.Line > 0 && at.ContextMark != at.Mark {
 		where = fmt.Sprintf(" %s that begins in line %d, column %d", at.ContextMsg, at.ContextMark.Line, at.ContextMark.Column)
 	}
-	d.failAt(at.Mark.Line, at.Mark.Column, "", "the text is no YAML: %s%s", at.Message, where)
+	hint := ""
+	if d.tabIndents(at.Mark.Line) {
+		hint = "spaces where the line begins: YAML takes no tabs there"
+	}
+	d.failAt(at.Mark.Line, at.Mark.Column, hint, "the text is no YAML: %s%s", at.Message, where)
+}
+
+// tabIndents reports whether a line, counted from 1, is indented by a tab.
+func (d *document) tabIndents(line int) bool {
+	if line < 1 || line > len(d.lines) {
+		return false
+	}
+	text := d.lines[line-1]
+	return strings.Contains(text[:len(text)-len(strings.TrimLeft(text, " \t"))], "\t")
 }
 
 // fail notes a mistake at a node. The hint may be empty.

@@ -59,6 +59,20 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
+// A tab where a line begins looks like spaces, so the mistake says what it is.
+func TestTabsThatIndent(t *testing.T) {
+	for text, want := range map[string]string{
+		"version: 1\nroles:\n\ta: {groups: [a]}\n":   "spaces where the line begins: YAML takes no tabs there",
+		"version: 1\nroles:\n  \ta: {groups: [a]}\n": "spaces where the line begins: YAML takes no tabs there",
+		"version: 1\nroles:\n  a: {groups: @a}\t\n":  "",
+	} {
+		_, err := toolpolicy.Compile("p.yaml", []byte(text))
+		if ms := mistakesOf(t, err); ms[0].Line != 3 || ms[0].Hint != want {
+			t.Errorf("%q: got %+v, want the hint %q", text, ms[0], want)
+		}
+	}
+}
+
 // The caret stands below the place, also behind tabs and wide letters.
 func TestRender(t *testing.T) {
 	ms := toolpolicy.Mistakes{
