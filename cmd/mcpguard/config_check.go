@@ -17,7 +17,7 @@ func (l *loader) check() {
 	}
 	if at, set := l.origins["policy"]; set {
 		if _, err := os.Stat(c.Policy); err != nil {
-			l.mistake(at, fmt.Sprintf("policy: %v", err), "mcpguard policy check PATH")
+			l.mistake(at, fmt.Sprintf("policy: %v", err), "the path of a file or a folder; one in mcpguard.yaml starts from that file's folder")
 		}
 	} else if !l.given["policy"] {
 		l.mistake(l.wholeFile(), "policy is missing: nothing would be allowed", "policy: policy.yaml")

@@ -221,6 +221,7 @@ func TestFlagMistakesNameTheFlag(t *testing.T) {
 	}{
 		{overrides{settings: map[string]string{"listen": "x"}}, "--listen: listen: it is not host:port"},
 		{overrides{settings: map[string]string{"listen": "0.0.0.0:1"}}, "--listen: 0.0.0.0:1 can be reached"},
+		{overrides{settings: map[string]string{"policy": "nowhere.yaml"}}, "nowhere.yaml: no such file or directory"},
 		{overrides{settings: map[string]string{"record.durability": "fast"}}, "--durability: record.durability:"},
 		{overrides{upstream: "nowhere"}, "--upstream: it is not a URL"},
 		{overrides{upstreamCmd: "a 'b"}, "--upstream-cmd: the command line ends inside a quotation"},

@@ -41,6 +41,27 @@ func TestListenWhereSomebodyElseDoes(t *testing.T) {
 	}
 }
 
+// A store that cannot be written comes with what to do about it.
+func TestStoresThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "taken.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for name, want := range map[string]string{
+		"taken.db":      "another mcpguard writes this store\ntry: --store sqlite://PATH",
+		"nowhere/it.db": "no such file or directory\ntry: make the store's folder first",
+	} {
+		_, err := store.Open(t.Context(), "sqlite://"+filepath.Join(dir, name))
+		var said strings.Builder
+		report(&said, storeFailure(err))
+		if code := exitCode(storeFailure(err)); code != exitFailure || !strings.Contains(said.String(), want) {
+			t.Errorf("%s: exit code %d, %s; want %q", name, code, &said, want)
+		}
+	}
+}
+
 // A server that is told to stop while a call runs ends the call when the drain
 // time is over, records how it ended, and leaves without an error.
 func TestServeStopsWhileACallRuns(t *testing.T) {

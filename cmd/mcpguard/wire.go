@@ -66,7 +66,7 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 	}
 	g.engine = toolpolicy.NewEngine(policy)
 	if g.store, err = store.Open(ctx, cfg.Store); err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
+		return nil, storeFailure(err)
 	}
 	g.store.Notice(func(err error) { log.Error("copy the write-ahead log", "err", err) })
 	if g.record, err = audit.Open(ctx, recordConfig(cfg, g.store, keys, env, log)); err != nil {
@@ -160,6 +160,18 @@ func (g *guard) policyLoaded(ctx context.Context, p *toolpolicy.Policy) error {
 	}
 	g.log.Info("policy loaded", "digest", p.Digest())
 	return nil
+}
+
+// storeFailure says what to try where the store cannot be written.
+func storeFailure(err error) error {
+	said := fmt.Errorf("open the store: %w", err)
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return fail(exitFailure, said, "--store sqlite://PATH for a record of its own, or end the other")
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(exitFailure, said, "make the store's folder first, with mode 0700")
+	}
+	return said
 }
 
 // keysAreThere refuses a store whose keys are gone: new ones would make its
