@@ -176,6 +176,9 @@ func checkHeaders(r *http.Request) (status int, reason string) {
 			return http.StatusBadRequest, "the header " + name + " is there twice"
 		}
 	}
+	if paramTwice(r.Header) {
+		return http.StatusBadRequest, "a header " + mcp.HeaderParamPrefix + "* is there twice"
+	}
 	if status, reason := checkAccept(r); status != 0 {
 		return status, reason
 	}

@@ -147,7 +147,11 @@ func (x *exchange) checkParamHeaders() error {
 		}
 		return values[0], true
 	}
-	if err := mcp.ValidateParamHeadersLookup(lookup, &tool, []byte(x.frame.params.Text())); err != nil {
+	err := mcp.ValidateParamHeadersLookup(lookup, &tool, []byte(x.frame.params.Text()))
+	if err == nil {
+		err = x.numbersMirrored(&tool)
+	}
+	if err != nil {
 		return &Refusal{Stage: "find", Code: codeHeaderMismatch, Status: http.StatusBadRequest, Reason: "an Mcp-Param header is missing or differs from the arguments", err: err}
 	}
 	x.params = mcp.GenerateParamHeaders(&tool, []byte(x.frame.params.Text())) // made anew: what nobody checked stays here
