@@ -115,6 +115,8 @@ func (c *child) handle(m heard, line string) {
 		c.say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 		c.say(logLine("about a call"))
 		c.say(answer)
+	case text == "batch":
+		c.say("[" + answer + "," + logLine("of a batch") + "]")
 	case text == "pid":
 		c.say(m.result(`{"content":[],"structuredContent":` + strconv.Itoa(os.Getpid()) + `}`))
 	case text == "methods":

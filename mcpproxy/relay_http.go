@@ -129,6 +129,14 @@ func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era, room *l
 		if err != nil {
 			return nil, l.unreadable(ctx, err)
 		}
+		if res.StatusCode < 400 && l.batched(text) {
+			all, err := l.unbatch(text, event{})
+			if err != nil {
+				return nil, err
+			}
+			a.next, a.close = each(all), func() {}
+			return a, nil
+		}
 		f, err := parseInbound(l.up.Name, text, l.up.limits)
 		if res.StatusCode >= 400 && (err != nil || f.err.IsZero()) {
 			return nil, l.refused(res.StatusCode, e)
@@ -153,7 +161,13 @@ func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser, r
 		body.Close()
 		counted.done()
 	}
+	var rest []inbound // of a batch
 	a.next = func() (inbound, error) {
+		if len(rest) > 0 {
+			in := rest[0]
+			rest = rest[1:]
+			return in, nil
+		}
 		counted.done() // the message before was sent on
 		ev, err := events.next()
 		if err != nil {
@@ -162,6 +176,14 @@ func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser, r
 		in := inbound{event: event{id: ev.id, hasID: ev.hasID, retry: ev.retry}}
 		if strings.TrimSpace(ev.data) == "" {
 			return in, nil
+		}
+		if l.batched(ev.data) {
+			all, err := l.unbatch(ev.data, in.event)
+			if err != nil {
+				return inbound{}, err
+			}
+			rest = all[1:]
+			return all[0], nil
 		}
 		in.frame, err = parseInbound(l.up.Name, ev.data, l.up.limits)
 		return in, err

@@ -31,6 +31,7 @@ type sseLink struct {
 	leg      httpLeg // makes requests; it has no session and no version
 	endpoint *url.URL
 	events   *eventReader
+	batches  unbatch
 	body     io.ReadCloser
 	ctx      context.Context // of the stream
 	cancel   context.CancelFunc
@@ -111,6 +112,9 @@ func portOf(u *url.URL) string {
 }
 
 func (l *sseLink) receive() (frame, error) {
+	if f, ok := l.batches.next(); ok {
+		return f, nil
+	}
 	for {
 		ev, err := l.events.next()
 		if err != nil {
@@ -119,7 +123,7 @@ func (l *sseLink) receive() (frame, error) {
 		if ev.name != "" || strings.TrimSpace(ev.data) == "" {
 			continue // an endpoint is named once
 		}
-		f, err := readFrame(ev.data, l.leg.up.limits)
+		f, err := l.batches.read(ev.data, l.leg.up.limits)
 		return f, unreadable(l.leg.up.Name, err)
 	}
 }

@@ -16,6 +16,7 @@ type stdioLink struct {
 	proc  *process
 	lines *bufio.Reader
 
+	batches unbatch
 	writing sync.Mutex // one line at a time
 }
 
@@ -48,6 +49,9 @@ func (l *stdioLink) receive() (frame, error) {
 // message is the next line that is one. Whose answer an unreadable one was cannot
 // be known: nobody may wait for it in vain, so it is an error.
 func (l *stdioLink) message() (frame, error) {
+	if f, ok := l.batches.next(); ok {
+		return f, nil
+	}
 	for {
 		line, err := readLine(l.lines, l.up.limits.Bytes)
 		if err != nil {
@@ -60,7 +64,7 @@ func (l *stdioLink) message() (frame, error) {
 			l.up.log.Warn("an upstream wrote a line to stdout that is no message", "upstream", l.up.Name)
 			continue
 		}
-		f, err := readFrame(string(line), l.up.limits)
+		f, err := l.batches.read(string(line), l.up.limits)
 		return f, unreadable(l.up.Name, err)
 	}
 }
