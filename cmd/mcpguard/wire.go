@@ -62,7 +62,7 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 	}
 	policy, err := loadPolicy(cfg.Policy)
 	if err != nil {
-		return nil, err
+		return nil, usageError(err)
 	}
 	g.engine = toolpolicy.NewEngine(policy)
 	if g.store, err = store.Open(ctx, cfg.Store); err != nil {
