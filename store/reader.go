@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"mcpguard/audit"
@@ -21,11 +22,19 @@ type Reader struct{ reading *sql.DB }
 // readers is how many queries run at a time.
 const readers = 4
 
+// mayRead is R_OK of access(2).
+const mayRead = 4
+
 func openReader(ctx context.Context, path string) (_ *Reader, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
 	if err := checkFile(path); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	// SQLite would only say that it cannot open it. Opening the file here would,
+	// when it is closed, take the locks of a writer in this process with it.
+	if err := syscall.Access(path, mayRead); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	db, err := sql.Open("sqlite", dsn(path, "ro"))

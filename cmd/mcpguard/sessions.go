@@ -154,6 +154,8 @@ func readFailure(err error) error {
 		return fail(exitIntegrity, err, "")
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(exitFailure, err, "--store sqlite://PATH, or --config FILE of the server that records")
+	case errors.Is(err, fs.ErrPermission):
+		return fail(exitFailure, err, "as the user that mcpguard runs as, or a backup of the store that is yours")
 	case errors.Is(err, store.ErrOlder):
 		return fail(exitFailure, err, "mcpguard serve, once: it brings the store up to date")
 	case errors.Is(err, store.ErrNewer):

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -289,6 +291,15 @@ func TestSessionsTellsWhatIsWrong(t *testing.T) {
 	}
 	if _, errs, code := sessions(t, "sqlite://"+damaged, "ls"); code != exitFailure || !strings.Contains(errs, "not a store of mcpguard") {
 		t.Errorf("another file: exit code %d, %s", code, errs)
+	}
+}
+
+func TestAStoreOfSomebodyElse(t *testing.T) {
+	err := readFailure(fmt.Errorf("open store x: %w", fs.ErrPermission))
+	var said strings.Builder
+	report(&said, err)
+	if exitCode(err) != exitFailure || !strings.Contains(said.String(), "\ntry: as the user that mcpguard runs as") {
+		t.Errorf("exit code %d, %s", exitCode(err), &said)
 	}
 }
 
