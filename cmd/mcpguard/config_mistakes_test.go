@@ -62,7 +62,7 @@ func TestMistakes(t *testing.T) {
 		{"comments only", "# nothing\n", "0:0 the file is empty"},
 		{"a list", "- listen\n", "1:1 the configuration is not a mapping"},
 		{"not YAML", "listen: [1\npolicy: x\n", "it is not YAML"},
-		{"a tab", "\tlisten: x\n", "1:1 it is not YAML"},
+		{"a tab", "\tlisten: x\n", "1:1 it is not YAML: found character that cannot start any token | spaces where the line begins: YAML takes no tabs there"},
 		{"not UTF-8", "listen: \xff\n", "it is not YAML"},
 		{"a second document", smallest + "---\n" + smallest, "a second document"},
 		{"an anchor", "policy: &p policy.yaml\nupstreams: {crm: {url: http://127.0.0.1:1/}}\n", "1:9 policy uses an anchor or alias"},

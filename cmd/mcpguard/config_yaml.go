@@ -45,8 +45,12 @@ func parseYAML(name string, text []byte) *yamlFile {
 	switch {
 	case errors.Is(err, io.EOF) || err == nil:
 	case errors.As(err, &at):
+		hint := ""
+		if n := at.Mark.Line; n > 0 && n <= len(f.lines) && strings.HasPrefix(strings.TrimLeft(f.lines[n-1], " "), "\t") {
+			hint = "spaces where the line begins: YAML takes no tabs there"
+		}
 		f.lines = nil
-		f.mistake(at.Mark.Line, at.Mark.Column, "it is not YAML: "+at.Message, "")
+		f.mistake(at.Mark.Line, at.Mark.Column, "it is not YAML: "+at.Message, hint)
 		return f
 	default:
 		f.mistake(0, 0, "it is not YAML: "+err.Error(), "")
