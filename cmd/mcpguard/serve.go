@@ -9,8 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -69,6 +72,7 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 	if err != nil {
 		return err
 	}
+	warnOfPrograms(cfg, log)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -157,6 +161,33 @@ func listen(cfg *Config) (l net.Listener, scheme string, err error) {
 		return nil, "", listenFailure(err)
 	}
 	return l, "https", nil
+}
+
+// warnOfPrograms tells of upstreams whose program is not there. It is no mistake:
+// it may come, and the other upstreams are guarded meanwhile.
+func warnOfPrograms(cfg *Config, log *slog.Logger) {
+	for _, u := range cfg.Upstreams {
+		if err := findProgram(u); err != nil {
+			log.Warn("the program of an upstream is not there: its calls will fail", "upstream", u.Name, "err", err)
+		}
+	}
+}
+
+// findProgram looks for what would be started, as os/exec does: a name with a
+// slash from the upstream's folder on, any other in PATH.
+func findProgram(u Upstream) error {
+	program := u.Command
+	switch {
+	case program == "":
+		return nil
+	case strings.Contains(program, "/") && !filepath.IsAbs(program) && u.Cwd != "":
+		program = filepath.Join(u.Cwd, program)
+	}
+	_, err := exec.LookPath(program)
+	if err != nil && strings.Contains(program, " ") {
+		return fmt.Errorf("%w: arguments go into args", err)
+	}
+	return err
 }
 
 // listenFailure says what to try where the address is somebody else's.

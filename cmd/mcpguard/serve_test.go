@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -38,6 +39,33 @@ func TestListenWhereSomebodyElseDoes(t *testing.T) {
 	report(&said, err)
 	if exitCode(err) != exitFailure || !strings.Contains(said.String(), "listen for agents: ") || !strings.Contains(said.String(), "\ntry: --listen 127.0.0.1:0") {
 		t.Errorf("exit code %d, %s", exitCode(err), &said)
+	}
+}
+
+// A server that cannot be started is told of before the first call.
+func TestProgramsThatAreNotThere(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "server"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		upstream Upstream
+		want     string // "": nothing is said
+	}{
+		"over HTTP":               {Upstream{}, ""},
+		"in PATH":                 {Upstream{Command: "sh"}, ""},
+		"in its folder":           {Upstream{Command: "./server", Cwd: dir}, ""},
+		"elsewhere":               {Upstream{Command: filepath.Join(dir, "server"), Cwd: "/"}, ""},
+		"in no folder":            {Upstream{Command: "./server", Cwd: "/"}, "/server: no such file"},
+		"nowhere":                 {Upstream{Command: "no-such-server"}, "executable file not found"},
+		"with arguments":          {Upstream{Command: "no-such-server -y"}, "arguments go into args"},
+		"no name of its folder's": {Upstream{Command: "server", Cwd: dir}, "executable file not found"},
+	} {
+		var said strings.Builder
+		warnOfPrograms(&Config{Upstreams: []Upstream{c.upstream}}, slog.New(slog.NewTextHandler(&said, nil)))
+		if (c.want == "") != (said.Len() == 0) || !strings.Contains(said.String(), c.want) {
+			t.Errorf("%s: said %q, want %q", name, &said, c.want)
+		}
 	}
 }
 

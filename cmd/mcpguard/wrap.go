@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -165,7 +164,7 @@ func (o *wrapOptions) upstream(env *environment, command []string) (*Upstream, e
 	}
 	// Now, where the agent shows that its entry does not work, and not at the
 	// first message.
-	if _, err := exec.LookPath(u.Command); err != nil {
+	if err := findProgram(*u); err != nil {
 		return nil, hinted{fmt.Sprintf("find the COMMAND: %v", err), "its full path: an agent's PATH may be another than your shell's"}
 	}
 	for _, arg := range command[1:] {
