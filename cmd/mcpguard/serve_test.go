@@ -76,7 +76,11 @@ func TestStoresThatCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	for name, want := range map[string]string{
 		"taken.db":      "another mcpguard writes this store\ntry: --store sqlite://PATH",
 		"nowhere/it.db": "no such file or directory\ntry: make the store's folder first",
