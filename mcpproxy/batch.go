@@ -40,7 +40,9 @@ func (rq *requestOf) batch(raw toolcall.JSON) {
 	}
 	ses.busy.Add(1)
 	defer ses.busy.Add(-1)
-	out := &batchReply{w: rq.w, limit: rq.p.cfg.Limits.Request}
+	room := rq.p.memory.lease(rq.caller.Key())
+	defer room.end()
+	out := &batchReply{w: rq.w, limit: rq.p.cfg.Limits.Request, room: room}
 	for _, f := range frames {
 		w := &elementWriter{batch: out, header: http.Header{}}
 		one := *rq
@@ -99,10 +101,11 @@ func readBatch(raw toolcall.JSON) ([]frame, error) {
 
 // batchReply is the answer to a batch: an array of the answers to its requests; or
 // an event stream, as soon as something is to be said before, or the answers
-// become too long to be held.
+// become too long to be held: longer than a request, or than there is memory for.
 type batchReply struct {
 	w     http.ResponseWriter
-	limit int // bytes of answers that are held
+	limit int    // bytes of answers that are held
+	room  *lease // of those
 
 	mu     sync.Mutex
 	held   []string
@@ -133,7 +136,7 @@ func (b *batchReply) take(w *elementWriter, isRequest bool) {
 		return
 	}
 	b.held = append(b.held, text)
-	if b.size += len(text); b.size > b.limit {
+	if b.size += len(text); b.size > b.limit || !b.room.spare(len(text)) {
 		b.begin()
 	}
 }
@@ -153,6 +156,7 @@ func (b *batchReply) begin() {
 		b.write(appendEvent(nil, event{data: text}))
 	}
 	b.held = nil
+	b.room.end()
 	b.flush()
 }
 

@@ -153,3 +153,26 @@ func TestLawBatchesNameOnlyOwnTasks(t *testing.T) {
 		t.Errorf("the upstream heard:\n%s", heard)
 	}
 }
+
+// Law 14: the answers of a batch that wait for the others are in the budget of
+// memory, and go out when it has no room for them.
+func TestLawHeldAnswersOfABatchAreCounted(t *testing.T) {
+	const request, result = 256 << 10, 64 << 10
+	up := newPeer(t)
+	long := strings.Repeat("x", result/2)
+	up.on["tools/call"] = func(w http.ResponseWriter, m heard) {
+		sayJSON(w, m.result(`{"content":[{"type":"text","text":"`+long+`"}]}`))
+	}
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")},
+		limits: func(l *mcpproxy.Limits) { l.Request, l.Result, l.Memory = request, result, request+4*result }})
+	a := batching(r)
+	calls := func(n int) string { return batchOf(n, toolCall(`"$n"`, "echo", `{}`)) }
+	for range 20 { // each time all of it comes back
+		if got := a.post(calls(2)); got.header.Get("Content-Type") != "application/json" || strings.Count(got.body, long) != 2 {
+			t.Fatalf("two answers: %s %.300s", got.header.Get("Content-Type"), got)
+		}
+		if got := a.post(calls(6)); got.header.Get("Content-Type") != "text/event-stream" || strings.Count(got.body, long) != 6 {
+			t.Fatalf("six answers: %s %.300s", got.header.Get("Content-Type"), got)
+		}
+	}
+}

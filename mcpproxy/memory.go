@@ -49,7 +49,7 @@ var errNoMemory = &Refusal{Stage: "memory", Code: codeInternal, Status: http.Sta
 // grow takes n bytes more, and waits for them until ctx ends.
 func (l *lease) grow(ctx context.Context, n int) error {
 	for {
-		freed, ok := l.take(n)
+		freed, ok := l.take(n, true)
 		if ok {
 			return nil
 		}
@@ -63,12 +63,19 @@ func (l *lease) grow(ctx context.Context, n int) error {
 
 // try takes n bytes more if they are there.
 func (l *lease) try(n int) bool {
-	_, ok := l.take(n)
+	_, ok := l.take(n, true)
 	return ok
 }
 
-// take takes n bytes, or returns what to wait for.
-func (l *lease) take(n int) (freed <-chan struct{}, ok bool) {
+// spare takes n bytes more if the budget has them: it is for what need not be held.
+func (l *lease) spare(n int) bool {
+	_, ok := l.take(n, false)
+	return ok
+}
+
+// take takes n bytes, or returns what to wait for. With beyond, this lease may be
+// the one that goes beyond the budget.
+func (l *lease) take(n int, beyond bool) (freed <-chan struct{}, ok bool) {
 	m := l.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,7 +83,7 @@ func (l *lease) take(n int) (freed <-chan struct{}, ok bool) {
 	case m.all == 0:
 		return m.freed, false
 	case m.over == l || m.used+n <= m.all && m.callers[l.caller]+n <= m.each:
-	case m.over == nil:
+	case m.over == nil && beyond:
 		m.over = l
 	default:
 		return m.freed, false
