@@ -47,6 +47,9 @@ func (x *exchange) completed(ref toolcall.JSON) (*toolcall.Call, toolcall.Decisi
 	return call, x.unruled()
 }
 
+// completionNames are the members of the answer to completion/complete.
+var completionNames = []string{"completion", "hasMore", "total", "values"}
+
 // completions takes out of the answer about a resource template what would make
 // URIs that the caller may not see. Where the template has another kind of
 // expression, the URI is not known, and only who may see any gets to hear.
@@ -55,6 +58,9 @@ func completions(_ context.Context, x *exchange, f frame) (frame, error) {
 		return f, nil
 	}
 	completion := f.result.Member("completion")
+	if noFoldedNames(f.result, completionNames) != nil || noFoldedNames(completion, completionNames) != nil {
+		return frame{}, &upstreamError{upstream: x.ses.up.Name, what: "sent completions that two readers would read differently"}
+	}
 	values := completion.Member("values")
 	if values.Type() != toolcall.ArrayType {
 		return frame{}, &upstreamError{upstream: x.ses.up.Name, what: "sent completions without the array values"}

@@ -99,7 +99,7 @@ func listResult(ctx context.Context, x *exchange, f frame) (frame, error) {
 
 // filter takes out of a list what the caller may not see. Order and bytes of the
 // rest stay; a page may end up empty and still lead to the next. With seen,
-// only the first item of each name stays.
+// only the first item of each name stays. An item without one name is nobody's.
 func (x *exchange) filter(result toolcall.JSON, l listing, seen map[string]bool) (_ toolcall.JSON, shown, hidden int, _ error) {
 	items := result.Member(l.key)
 	if items.Type() != toolcall.ArrayType {
@@ -112,7 +112,8 @@ func (x *exchange) filter(result toolcall.JSON, l listing, seen map[string]bool)
 		if seen != nil {
 			seen[name] = true
 		}
-		if !ok || name == "" || twice || !l.shows(x, name) {
+		folded := noFoldedNames(e.Value(), []string{l.name}) != nil // to some readers it is another's name
+		if !ok || name == "" || twice || folded || !l.shows(x, name) {
 			hidden++
 			continue
 		}
