@@ -111,6 +111,9 @@ func (c *child) handle(m heard, line string) {
 	case text == "ask":
 		c.asking = m
 		c.say(`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"who?"}}`)
+	case text == "ask by id":
+		c.asking = m
+		c.say(`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"who?","_meta":{"io.modelcontextprotocol/subscriptionId":` + string(m.ID) + `}}}`)
 	case text == "announce":
 		c.say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 		c.say(logLine("about a call"))

@@ -210,6 +210,10 @@ func (m *mux) deliver(f frame) {
 		m.deliverResponse(f)
 		return
 	}
+	if m.shared && f.kind == request { // whatever it says that it belongs to
+		m.aside(f)
+		return
+	}
 	if id := subscription(f.params); !id.IsZero() {
 		if w := m.waiter(id); w != nil { // else a subscription that is over
 			w.give(f, id, w.client)
@@ -221,10 +225,6 @@ func (m *mux) deliver(f frame) {
 		if w := m.waiter(token); w != nil && !w.token.IsZero() { // else of a call that is over
 			w.give(f, token, w.token)
 		}
-		return
-	}
-	if m.shared && f.kind == request {
-		m.aside(f)
 		return
 	}
 	m.mu.Lock()

@@ -152,12 +152,15 @@ func TestSharedServerSpeaks(t *testing.T) {
 			t.Errorf("%s heard %s", name, line)
 		}
 	}
-	asked := sam.call("2", "echo", say("ask"))
-	if !strings.Contains(asked.get("result.structuredContent.error.message").Str, "refused by mcpguard") || asked.get("result.structuredContent.id").Str != "q" {
-		t.Errorf("the server's question: %s", asked)
+	var asked answered
+	for _, how := range []string{"ask", "ask by id"} { // the second says that it belongs to sam's call
+		asked = sam.call("2", "echo", say(how))
+		if !strings.Contains(asked.get("result.structuredContent.error.message").Str, "refused by mcpguard") || asked.get("result.structuredContent.id").Str != "q" {
+			t.Fatalf("the server's question: %s", asked)
+		}
 	}
 	refusals := r.recorded(audit.Refusal)
-	if len(refusals) != 1 || refusals[0].Target != "elicitation" || refusals[0].TargetKind != toolcall.Request || !refusals[0].Caller.IsZero() {
+	if len(refusals) != 2 || refusals[0].Target != "elicitation" || refusals[0].TargetKind != toolcall.Request || !refusals[0].Caller.IsZero() {
 		t.Errorf("refusals in the record: %+v", refusals)
 	}
 	if got := sam.post(`{"jsonrpc":"2.0","id":9,"method":"logging/setLevel","params":{"level":"debug"}}`); !strings.Contains(got.reason(), "shared with other sessions") {
