@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -203,16 +204,21 @@ func (s *saying) String() string {
 // freeAddress is a loopback address that nobody listens at.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
+	// Not one that the system gives away itself: between here and the start of who
+	// is to listen there, another test could be given it.
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
 		}
-	}()
-	return l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
+	}
+	t.Fatal("no port between 20000 and 32000 is free")
+	return ""
 }
 
 // runNode runs a script of the peers to its end. A status other than 0 is in the
