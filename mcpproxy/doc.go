@@ -13,13 +13,14 @@
 //	frame.go    readFrame    strict envelope: request, notification or response
 //	session.go  find/revive  the session that the handle names, if it is the caller's
 //	batch.go    batch        2025-03-26 alone: message by message
+//	http.go     serve        one message of a session, however it came
 //	methods.go  dispatch     one row per message (methodtable.go); others need a policy rule
 //	  initialize.go            legacy handshake: a session is minted and recorded
 //	  lists.go                 filtered lists, from the catalogue or page by page
 //	  call.go   HandleCall     everything that policy judges:
-//	    stages.go              restore -> find -> decide -> hold: the first refusal ends the walk
+//	    stages.go              restore -> find -> decide -> hold -> task: the first refusal ends the walk
 //	    record.go begin        intent durable before anything is forwarded (strict)
-//	    leg.go    send         relay_http.go or relay_stdio.go
+//	    leg.go    send         relay_http.go; mux_leg.go for processes (relay_stdio.go) and HTTP+SSE (relay_sse.go)
 //	    upstream_stream.go     an upstream that hung up is asked for the rest
 //	    pump.go                messages of the answer, one by one:
 //	      notification         redacted, filtered
