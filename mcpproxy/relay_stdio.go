@@ -87,15 +87,20 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	return long, err
 }
 
-// transmit writes one message as one line. Line ends in a JSON text stand between
+// oneLine is a message as stdio has it. Line ends in a JSON text stand between
 // tokens only, so a space means the same.
-func (l *stdioLink) transmit(ctx context.Context, f frame) error {
-	line := append([]byte(f.raw.Text()), '\n')
+func oneLine(text string) []byte {
+	line := append([]byte(text), '\n')
 	for i, c := range line[:len(line)-1] {
 		if c == '\n' || c == '\r' {
 			line[i] = ' '
 		}
 	}
+	return line
+}
+
+func (l *stdioLink) transmit(ctx context.Context, f frame) error {
+	line := oneLine(f.raw.Text())
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	return l.proc.write(ctx, line)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -349,10 +348,9 @@ func (c *stdioClient) cancel(f frame) (done bool) {
 	return true
 }
 
-// write sends the client one message as one line. Line ends in a JSON text stand
-// between tokens only, so a space means the same.
+// write sends the client one message.
 func (c *stdioClient) write(text string) {
-	line := []byte(strings.NewReplacer("\r", " ", "\n", " ").Replace(text) + "\n")
+	line := oneLine(text)
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	if c.broken {
