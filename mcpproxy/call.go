@@ -141,17 +141,8 @@ func (p *Proxy) refuse(ctx context.Context, x *exchange, err error) {
 
 // answer sends a refusal.
 func (p *Proxy) answer(x *exchange, r *Refusal) {
-	var id toolcall.ID
-	if x.call != nil {
-		id = x.call.ID
-	}
 	r = x.refusedAsError(r)
-	text, err := r.reply(x.frame.id, x.ses.era, id)
-	if err != nil {
-		p.log.Error("build a refusal", "err", err)
-		text = errorReply(x.frame.id, codeInternal, "internal error of mcpguard")
-	}
-	x.out.final(r.status(x.ses.era), text, x.snap.Digest())
+	x.out.final(r.status(x.ses.era), p.refusalText(r, x.frame.id, x.ses.era, x.callID()), x.snap.Digest())
 }
 
 // upstreamRefusal puts a fault of an upstream into words for the caller.

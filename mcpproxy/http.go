@@ -312,9 +312,7 @@ func (rq *requestOf) noReadDeadline() {
 // session is the session of a message.
 func (rq *requestOf) session(e era, f *frame) (*session, error) {
 	if e == modern {
-		meta := f.meta()
-		info := clientInfoOf(meta.Member(mcp.MetaKeyClientInfo), meta.Member(mcp.MetaKeyClientCapabilities))
-		return rq.p.sessions.modernFor(rq.up, rq.caller, info)
+		return rq.p.sessions.modernFor(rq.up, rq.caller, modernClient(f))
 	}
 	handle := rq.r.Header.Get(mcp.HeaderSessionID)
 	if handle == "" {
@@ -335,8 +333,7 @@ func (rq *requestOf) exchange(ses *session, f frame, version string) *exchange {
 	}
 	if ses.era == modern {
 		x.headers = rq.r.Header
-		meta := f.meta()
-		x.client = clientInfoOf(meta.Member(mcp.MetaKeyClientInfo), meta.Member(mcp.MetaKeyClientCapabilities))
+		x.client = modernClient(&f)
 	}
 	return x
 }
@@ -349,13 +346,8 @@ func (rq *requestOf) refuse(f *frame, e era, err error) {
 		r = refusalOf(err)
 	}
 	rq.p.logRefusal(r)
-	text, err := r.reply(f.id, e, toolcall.ID{})
-	if err != nil {
-		rq.p.log.Error("build a refusal", "err", err)
-		text = errorReply(f.id, codeInternal, "internal error of mcpguard")
-	}
 	out := &reply{w: rq.w, ctx: rq.r.Context()}
-	out.final(r.status(e), text, "")
+	out.final(r.status(e), rq.p.refusalText(r, f.id, e, toolcall.ID{}), "")
 }
 
 func (rq *requestOf) notAllowed(allow, reason string) {

@@ -125,6 +125,16 @@ func (r *Refusal) reply(id toolcall.JSON, e era, call toolcall.ID) (string, erro
 	return b.done()
 }
 
+// refusalText is the message of a refusal; where it cannot be built, a plainer one.
+func (p *Proxy) refusalText(r *Refusal, id toolcall.JSON, e era, call toolcall.ID) string {
+	text, err := r.reply(id, e, call)
+	if err != nil {
+		p.log.Error("build a refusal", "err", err)
+		return errorReply(id, codeInternal, "internal error of mcpguard")
+	}
+	return text
+}
+
 // text is what the model reads: the rule, the argument, and what would pass.
 func (r *Refusal) text() string {
 	switch {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
@@ -54,6 +55,12 @@ func clientInfoOf(info, capabilities toolcall.JSON) clientInfo {
 	name, _ := info.Member("name").Str()
 	version, _ := info.Member("version").Str()
 	return clientInfo{Name: cut(name, maxClientName), Version: cut(version, maxClientName), capabilities: capabilities}
+}
+
+// modernClient is what a modern client says of itself in each of its messages.
+func modernClient(f *frame) clientInfo {
+	meta := f.meta()
+	return clientInfoOf(meta.Member(mcp.MetaKeyClientInfo), meta.Member(mcp.MetaKeyClientCapabilities))
 }
 
 func cut(s string, n int) string {

@@ -49,11 +49,8 @@ func (p *Proxy) settle(ctx context.Context, x *exchange, f frame, status int) (t
 	if err != nil {
 		r := p.upstreamRefusal(err)
 		p.logRefusal(r)
-		text, err := x.refusedAsError(r).reply(x.frame.id, x.ses.era, x.callID())
-		if err != nil {
-			text = errorReply(x.frame.id, codeInternal, "internal error of mcpguard")
-		}
-		return text, r.status(x.ses.era)
+		r = x.refusedAsError(r)
+		return p.refusalText(r, x.frame.id, x.ses.era, x.callID()), r.status(x.ses.era)
 	}
 	return text, x.statusOf(out, status)
 }
