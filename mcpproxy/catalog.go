@@ -193,7 +193,7 @@ func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (tool
 			return toolcall.JSON{}, x.ses.up.broken(err)
 		}
 		if in.frame.kind == request {
-			p.reject(x, in.frame, codeRefused, "this answer is mcpguard's own: no client reads it")
+			p.reject(x, in.frame, "this answer is mcpguard's own: no client reads it")
 			continue
 		}
 		if in.frame.kind != response || !in.frame.id.Equal(f.id) {

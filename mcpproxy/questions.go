@@ -24,12 +24,12 @@ const maxAsked = 64
 // when the upstream has its answer already.
 func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok bool) {
 	if x.out.gone() {
-		p.reject(x, f, codeRefused, "the client is not listening any more")
+		p.reject(x, f, "the client is not listening any more")
 		return frame{}, false
 	}
 	q := &question{shown: p.now()}
 	if !x.ses.ask(f.id, q) {
-		p.reject(x, f, codeRefused, "too many questions are open in this session")
+		p.reject(x, f, "too many questions are open in this session")
 		return frame{}, false
 	}
 	m := p.methods.find(fromServer, request, f.method, x.revision())
@@ -47,7 +47,7 @@ func (p *Proxy) question(ctx context.Context, x *exchange, f frame) (_ frame, ok
 	if err != nil {
 		x.ses.answer(f.id)
 		p.logRefusal(refusalOf(err))
-		p.reject(x, f, codeRefused, "refused by mcpguard: "+p.upstreamRefusal(err).Reason)
+		p.reject(x, f, "refused by mcpguard: "+p.upstreamRefusal(err).Reason)
 		return frame{}, false
 	}
 	return clean, true
@@ -184,13 +184,13 @@ func (f frame) rebuilt(part, with toolcall.JSON) (frame, error) {
 
 // reject answers a server's request in the client's place. A modern server has no
 // requests, and nobody may answer it one (MCP 2026-07-28, Streamable HTTP).
-func (p *Proxy) reject(x *exchange, f frame, code int, reason string) {
+func (p *Proxy) reject(x *exchange, f frame, reason string) {
 	if x.ses.era == modern {
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(p.ctx, 2*grace, errIdle) // the client may be gone
 	defer cancel()
-	answer, err := readFrame(errorReply(f.id, code, reason), x.ses.up.limits)
+	answer, err := readFrame(errorReply(f.id, codeRefused, reason), x.ses.up.limits)
 	if err == nil {
 		_, err = x.ses.leg.send(ctx, outbound{frame: answer, version: x.version, era: x.ses.era})
 	}

@@ -160,29 +160,30 @@ func prove(text string) *Withheld {
 func marksOf(doc toolcall.JSON, s Surface) ([]mark, bool) {
 	marks := make([]mark, 0, len(s.Roots)+len(s.Texts)+len(s.Blobs))
 	whole := true
-	add := func(j toolcall.JSON, kind, ofString markKind) {
+	add := func(j toolcall.JSON, ofString markKind) {
 		if j.IsZero() {
 			return
 		}
 		start, end, ok := j.SpanIn(doc)
 		whole = whole && ok
+		kind := rootMark
 		if j.Type() == toolcall.StringType {
 			kind = ofString
 		}
 		marks = append(marks, mark{start, end, kind})
 	}
 	for _, j := range s.Roots {
-		add(j, rootMark, textMark)
+		add(j, textMark)
 	}
 	for _, j := range s.Texts {
-		add(j, rootMark, textMark)
+		add(j, textMark)
 	}
 	for _, b := range s.Blobs {
 		switch {
 		case b.MIME == "":
-			add(b.Data, rootMark, bytesMark)
+			add(b.Data, bytesMark)
 		case b.textual():
-			add(b.Data, rootMark, blobMark)
+			add(b.Data, blobMark)
 		}
 	}
 	slices.SortFunc(marks, func(a, b mark) int {

@@ -170,10 +170,10 @@ func (d *demo) invite() {
 	fmt.Fprintf(w, "The policy is %s: edit it in your own copy, this folder goes when the demo ends.\n", d.cfg.Policy)
 }
 
-// wrapped prints text with every line indented.
-func wrapped(w io.Writer, indent, text string) {
+// indented prints text with every line indented.
+func indented(w io.Writer, text string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		fmt.Fprintln(w, indent+line)
+		fmt.Fprintln(w, "    "+line)
 	}
 }
 

@@ -98,7 +98,7 @@ func (a *demoAgent) list(ctx context.Context) error {
 		names = append(names, t.Name)
 	}
 	fmt.Fprintf(a.w, "  %s> tools/list\n", a.name)
-	wrapped(a.w, "    ", strings.Join(names, ", "))
+	indented(a.w, strings.Join(names, ", "))
 	return nil
 }
 
@@ -122,12 +122,12 @@ func (a *demoAgent) call(ctx context.Context, tool string, args map[string]any) 
 		if ctx.Err() != nil {
 			a.err = fmt.Errorf("call %s: %w", tool, err)
 		}
-		wrapped(a.w, "    ", "error: "+err.Error())
+		indented(a.w, "error: "+err.Error())
 		return
 	}
 	for _, c := range result.Content {
 		if text, ok := c.(mcp.TextContent); ok {
-			wrapped(a.w, "    ", text.Text)
+			indented(a.w, text.Text)
 		}
 	}
 	if result.StructuredContent != nil {
@@ -136,6 +136,6 @@ func (a *demoAgent) call(ctx context.Context, tool string, args map[string]any) 
 			a.err = err
 			return
 		}
-		wrapped(a.w, "    ", "structured: "+string(structured))
+		indented(a.w, "structured: "+string(structured))
 	}
 }
