@@ -134,6 +134,7 @@ func TestStdioDoesNotStart(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
+	eventually(t, "the log says how the dead one ended", func() bool { return strings.Contains(r.logs.String(), `upstream=dead end="exit status 3"`) })
 }
 
 // A server that stopped reading its stdin holds up its own caller for the

@@ -19,7 +19,6 @@ type process struct {
 	stdin  *os.File
 	stdout *os.File
 	exited chan struct{} // closed when the child is gone and reaped
-	status error         // of Wait; readable after exited
 }
 
 // grace is how long a server has to leave after its stdin closed, and again
@@ -68,7 +67,8 @@ func startProcess(up *upstream) (*process, error) {
 		_ = errR.Close() // it was only read
 	}()
 	go func() {
-		p.status = p.cmd.Wait()
+		_ = p.cmd.Wait() // says what the state says, or that an exit is no success
+		up.log.Info("an upstream process ended", "upstream", up.Name, "end", p.cmd.ProcessState.String())
 		// Something that left the group may hold the pipes for as long as it likes.
 		soon := time.Now().Add(grace)
 		_ = errors.Join(errR.SetReadDeadline(soon), outR.SetReadDeadline(soon)) // fails when they are closed already
