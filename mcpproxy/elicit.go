@@ -55,17 +55,29 @@ func plainLink(text string) bool {
 			return false
 		}
 	}
-	if _, err := strconv.ParseUint(u.Port(), 10, 16); err != nil && u.Host != u.Hostname() && u.Host != "["+u.Hostname()+"]" {
+	if !plainPort(u) || u.Path == "" && text != u.Scheme+"://"+u.Host {
 		return false
 	}
 	address, err := netip.ParseAddr(u.Hostname())
 	switch {
 	case err != nil && endsInNumber(u.Hostname()):
 		return false // 127.1 and 0x7f000001 are addresses to browsers
+	case err == nil && (address.String() != u.Hostname() || address.Is4In6()):
+		return false // an address has more spellings than one, and a browser writes it in its own
 	case u.Scheme == "https":
 		return true
 	}
 	return u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && address.IsLoopback())
+}
+
+// plainPort reports whether a browser keeps the port of a URL as it is written: it
+// drops that of the scheme, and zeros in front (WHATWG URL, "port state").
+func plainPort(u *url.URL) bool {
+	if u.Host == u.Hostname() || u.Host == "["+u.Hostname()+"]" {
+		return true
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && strconv.FormatUint(port, 10) == u.Port() && u.Port() != map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
 // endsInNumber is the WHATWG URL standard's "ends in a number" of a host.
