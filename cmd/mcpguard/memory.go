@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
@@ -12,18 +13,27 @@ import (
 // softMemory it runs as often as it must.
 const (
 	heapGrowth = 200
-	softMemory = 256 << 20
+	baseMemory = 128 << 20 // of all that is not a message
+	copies     = 3         // of a message: as it came, redacted, and in the record
 )
 
-// tuneMemory sets the collector's pace, unless GOGC or GOMEMLIMIT do. The
-// returned function sets it back.
-func tuneMemory(env *environment) func() {
+// softMemory is what the collector is told to keep to, of a guard whose messages
+// may hold so many bytes (limits.memory). It leaves room for their working copies:
+// were all of it in use and near the bound, the collector would take half of every
+// processor from the callers who have nothing to do with it (law 14).
+func softMemory(messages int64) int64 {
+	return baseMemory + copies*min(messages, (math.MaxInt64-baseMemory)/copies)
+}
+
+// tuneMemory sets the collector's pace for messages that hold so many bytes, unless
+// GOGC or GOMEMLIMIT do. The returned function sets it back.
+func tuneMemory(env *environment, messages int64) func() {
 	for _, name := range [...]string{"GOGC", "GOMEMLIMIT"} {
 		if _, set := env.lookup(name); set {
 			return func() {}
 		}
 	}
-	growth, limit := debug.SetGCPercent(heapGrowth), debug.SetMemoryLimit(softMemory)
+	growth, limit := debug.SetGCPercent(heapGrowth), debug.SetMemoryLimit(softMemory(messages))
 	return func() {
 		debug.SetGCPercent(growth)
 		debug.SetMemoryLimit(limit)

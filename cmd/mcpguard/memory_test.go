@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -33,4 +34,14 @@ func TestMemoryIsGivenBackOnceAfterABurst(t *testing.T) {
 			t.Errorf("released %d times after the burst, want once", released)
 		}
 	})
+}
+
+// Law 14: the collector has room for all that messages may hold, and their copies.
+func TestCollectorHasRoomForMessages(t *testing.T) {
+	if got, least := softMemory(256<<20), int64(copies*256<<20); got <= least {
+		t.Errorf("the bound is %d, for messages and copies of %d", got, least)
+	}
+	if got := softMemory(math.MaxInt64); got < math.MaxInt64/2 {
+		t.Errorf("the bound overflows to %d", got)
+	}
 }

@@ -58,7 +58,7 @@ reads its policy again at SIGHUP: a policy with a mistake changes nothing.`,
 // serve runs until ctx ends, and then gives calls under way until drain.
 func serve(ctx context.Context, cfg *Config, env *environment, drain time.Duration) (err error) {
 	log := slog.New(slog.NewTextHandler(env.stderr, nil))
-	defer tuneMemory(env)()
+	defer tuneMemory(env, cfg.Limits.Memory)()
 	g, err := wire(ctx, cfg, env, log)
 	if err != nil {
 		return err

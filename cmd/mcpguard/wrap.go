@@ -75,7 +75,7 @@ func (o *wrapOptions) run(ctx context.Context, env *environment, command []strin
 		return usageError(err)
 	}
 	log := slog.New(slog.NewTextHandler(env.stderr, nil))
-	defer tuneMemory(env)()
+	defer tuneMemory(env, cfg.Limits.Memory)()
 	g, err := o.open(ctx, cfg, env, log)
 	if err != nil {
 		return err
