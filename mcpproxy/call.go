@@ -142,6 +142,9 @@ func (p *Proxy) refuse(ctx context.Context, x *exchange, err error) {
 // answer sends a refusal.
 func (p *Proxy) answer(x *exchange, r *Refusal) {
 	r = x.refusedAsError(r)
+	if r.Stage != "upstream" { // its fault is not the caller's
+		p.await(x.out.ctx, x.caller)
+	}
 	x.out.final(r.status(x.ses.era), p.refusalText(r, x.frame.id, x.ses.era, x.callID()), x.snap.Digest())
 }
 

@@ -71,6 +71,7 @@ func refuseHTTP(w http.ResponseWriter, status int, reason string) {
 	h := w.Header()
 	h["Content-Type"] = jsonType
 	h["Cache-Control"] = []string{"no-store"}
+	retryLater(h, status)
 	bound(w)
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, errorReply(toolcall.JSON{}, codeInvalidRequest, reason)) // fails when the client is gone
@@ -216,6 +217,7 @@ const drainingReason = "mcpguard is shutting down: the request was not executed"
 func (rq *requestOf) post() {
 	p := rq.p
 	if !p.calls.enter(rq.caller.Key()) {
+		p.await(rq.r.Context(), rq.caller)
 		refuseHTTP(rq.w, http.StatusTooManyRequests, "too many messages of this caller are under way")
 		return
 	}
@@ -228,6 +230,7 @@ func (rq *requestOf) post() {
 	body, err := readAll(rq.r.Body, rq.r.ContentLength, p.cfg.Limits.Request, func(n int) error { return held.grow(within, n) })
 	cancel()
 	if errors.Is(err, errNoMemory) {
+		p.await(rq.r.Context(), rq.caller)
 		refuseHTTP(rq.w, errNoMemory.Status, errNoMemory.Reason)
 		return
 	}
@@ -239,7 +242,7 @@ func (rq *requestOf) post() {
 	var f frame
 	var raw toolcall.JSON
 	if err == nil {
-		raw, err = readMessage(body, p.cfg.Limits.message())
+		held.heavy(len(body), func() { raw, err = readMessage(body, p.cfg.Limits.message()) })
 	}
 	if raw.Type() == toolcall.ArrayType {
 		rq.batch(raw)
@@ -346,6 +349,7 @@ func (rq *requestOf) refuse(f *frame, e era, err error) {
 		r = refusalOf(err)
 	}
 	rq.p.logRefusal(r)
+	rq.p.await(rq.r.Context(), rq.caller)
 	out := &reply{w: rq.w, ctx: rq.r.Context()}
 	out.final(r.status(e), rq.p.refusalText(r, f.id, e, toolcall.ID{}), "")
 }

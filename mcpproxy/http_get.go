@@ -16,6 +16,11 @@ const maxGets = 8
 var errTooManyStreams = &Refusal{Stage: "session", Code: codeInternal, Status: http.StatusTooManyRequests,
 	Reason: "too many streams of this session are open"}
 
+// errTooManyOfCaller says that a caller, or all of them, have as many streams open
+// as they may.
+var errTooManyOfCaller = &Refusal{Stage: "session", Code: codeInternal, Status: http.StatusTooManyRequests,
+	Reason: "too many streams of this caller are open"}
+
 // get opens a legacy session's own stream, or one that is kept, behind its event
 // Last-Event-ID. An id that the session does not have names no stream: a new one is
 // opened. The goroutine stays here for as long as the stream is open, so what it
@@ -27,6 +32,7 @@ func (rq *requestOf) get() {
 		return
 	}
 	defer ses.gets.Add(-1)
+	defer p.gets.leave(rq.caller.Key())
 	ses.busy.Add(1)
 	defer ses.busy.Add(-1)
 	rq.noReadDeadline()
@@ -72,15 +78,28 @@ func (rq *requestOf) streaming() *session {
 	if handle := rq.r.Header.Get(mcp.HeaderSessionID); handle != "" {
 		ses, err = rq.p.sessions.find(rq.r.Context(), rq.up, rq.caller, handle)
 	}
-	if err == nil && ses.gets.Add(1) > maxGets {
-		ses.gets.Add(-1)
-		err = errTooManyStreams
+	if err == nil {
+		err = rq.countStream(ses)
 	}
 	if err != nil {
 		rq.refuse(&frame{}, legacy, err)
 		return nil
 	}
 	return ses
+}
+
+// countStream counts one more stream of a session, and of its caller over all of
+// them.
+func (rq *requestOf) countStream(ses *session) error {
+	switch {
+	case ses.gets.Add(1) > maxGets:
+		ses.gets.Add(-1)
+		return errTooManyStreams
+	case !rq.p.gets.enter(rq.caller.Key()):
+		ses.gets.Add(-1)
+		return errTooManyOfCaller
+	}
+	return nil
 }
 
 // listen opens the upstream's side of a session's own stream, and then the

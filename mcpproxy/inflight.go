@@ -2,8 +2,8 @@ package mcpproxy
 
 import "sync"
 
-// inFlight counts the messages that are being read or answered, so that one
-// caller's cannot take all the room there is (law 14).
+// inFlight counts the messages that are being read or answered, or the streams that
+// are open, so that one caller's cannot take all the room there is (law 14).
 type inFlight struct {
 	each, all int // limits
 
@@ -12,8 +12,8 @@ type inFlight struct {
 	total   int
 }
 
-func newInFlight(l Limits) *inFlight {
-	return &inFlight{each: l.CallsPerCaller, all: l.Calls, callers: map[string]int{}}
+func newInFlight(each, all int) *inFlight {
+	return &inFlight{each: each, all: all, callers: map[string]int{}}
 }
 
 // enter is false when there is no room for one more.
@@ -26,6 +26,13 @@ func (f *inFlight) enter(caller string) bool {
 	f.callers[caller]++
 	f.total++
 	return true
+}
+
+// several reports whether more than one caller has something under way.
+func (f *inFlight) several() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.callers) > 1
 }
 
 func (f *inFlight) leave(caller string) {

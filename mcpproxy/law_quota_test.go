@@ -3,6 +3,7 @@ package mcpproxy_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,5 +69,68 @@ func TestCatalogueFetchLeavesMessagesToTheClient(t *testing.T) {
 	s := a.open(a.request(t.Context(), http.MethodGet, ""))
 	if line := s.next(); !strings.Contains(line, "nobody listens yet") {
 		t.Errorf("the client got %s", line)
+	}
+}
+
+// Law 14: who is refused very often is answered late, and told when to come back:
+// so many refusals take their time, over however many connections. Nobody else
+// waits for it.
+func TestLawFloodsOfRefusalsAreAnsweredLate(t *testing.T) {
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")}})
+	sam, fran := r.legacy("sam", "/mcp"), r.legacy("fran", "/mcp")
+	began := time.Now()
+	const sent, least = 620, 500 * time.Millisecond // 500 at once, 200 a second
+	var late atomic.Int64
+	var all sync.WaitGroup
+	for range 31 {
+		all.Go(func() {
+			for range sent / 31 {
+				got := sam.post(`{"jsonrpc":`)
+				if got.status == http.StatusTooManyRequests && got.header.Get("Retry-After") != "" {
+					late.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(began); took < least {
+		t.Errorf("%d refusals were answered within %s", sent, took)
+	}
+	if late.Load() == 0 {
+		t.Error("nobody was told when to come back")
+	}
+	if got := fran.call("1", "echo", say("hello")); got.reason() != "" {
+		t.Errorf("another caller: %s", got)
+	}
+}
+
+// Law 14: the streams that one caller's clients open are counted over all of its
+// sessions, and those that end make room.
+func TestLawStreamsAreCounted(t *testing.T) {
+	up := newPeer(t)
+	over := make(chan struct{})
+	up.on[http.MethodGet] = func(w http.ResponseWriter, _ heard) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.(http.Flusher).Flush()
+		<-over
+	}
+	t.Cleanup(func() { close(over) })
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")},
+		limits: func(l *mcpproxy.Limits) { l.StreamsPerCaller = 2 }})
+	one, two := r.legacy("sam", "/mcp"), r.legacy("sam", "/mcp")
+	open := func(a *agent) *stream { return a.open(a.request(t.Context(), http.MethodGet, "")) }
+	first := open(one)
+	open(two)
+	if got := open(two).res.StatusCode; got != http.StatusTooManyRequests {
+		t.Errorf("a third stream: HTTP %d", got)
+	}
+	if got := open(r.legacy("fran", "/mcp")).res.StatusCode; got != http.StatusOK {
+		t.Errorf("another caller's: HTTP %d", got)
+	}
+	first.hangUp()
+	for deadline := time.Now().Add(10 * time.Second); open(two).res.StatusCode != http.StatusOK; {
+		if time.Now().After(deadline) {
+			t.Fatal("a stream that ended makes no room")
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -19,18 +20,27 @@ type memory struct {
 	all  int // bytes that all leases may hold, the one beyond apart; 0 refuses
 	each int // bytes of one caller (law 14)
 
+	work *heavy // turns at the processors, for what the bytes make them do
+
 	mu      sync.Mutex
 	used    int
 	callers map[string]int
-	over    *lease        // goes beyond all
-	freed   chan struct{} // closed when something is given back, for those who wait
+	over    *lease               // goes beyond all
+	waiting map[string][]*wanted // by caller, first come first
+}
+
+// wanted is what a lease waits for.
+type wanted struct {
+	lease *lease
+	bytes int
+	taken chan struct{} // closed when it has them
 }
 
 // newMemory makes a budget of so many bytes in all, of which one message of the
 // largest size may be beyond what leases share.
 func newMemory(bytes, message int) *memory {
 	all := max(bytes-message, 0)
-	return &memory{all: all, each: all / 2, callers: map[string]int{}, freed: make(chan struct{})}
+	return &memory{all: all, each: all / 2, callers: map[string]int{}, waiting: map[string][]*wanted{}}
 }
 
 // lease is what one message, or one stream, holds of the budget.
@@ -48,50 +58,89 @@ var errNoMemory = &Refusal{Stage: "memory", Code: codeInternal, Status: http.Sta
 
 // grow takes n bytes more, and waits for them until ctx ends.
 func (l *lease) grow(ctx context.Context, n int) error {
-	for {
-		freed, ok := l.take(n, true)
-		if ok {
-			return nil
-		}
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return errNoMemory
-		}
+	m := l.m
+	m.mu.Lock()
+	if len(m.waiting[l.caller]) == 0 && m.fitsLocked(l, n) || m.over == l {
+		m.takeLocked(l, n)
+		m.mu.Unlock()
+		return nil
 	}
+	w := &wanted{lease: l, bytes: n, taken: make(chan struct{})}
+	m.waiting[l.caller] = append(m.waiting[l.caller], w)
+	m.mu.Unlock()
+	select {
+	case <-w.taken:
+		return nil
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-w.taken: // in this moment
+		return nil
+	default:
+	}
+	m.waiting[l.caller] = slices.DeleteFunc(m.waiting[l.caller], func(of *wanted) bool { return of == w })
+	m.serveLocked() // those behind it may be content with less
+	return errNoMemory
 }
 
 // try takes n bytes more if they are there.
 func (l *lease) try(n int) bool {
-	_, ok := l.take(n, true)
-	return ok
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.fitsLocked(l, n) {
+		return false
+	}
+	m.takeLocked(l, n)
+	return true
 }
 
 // spare takes n bytes more if the budget has them: it is for what need not be held.
 func (l *lease) spare(n int) bool {
-	_, ok := l.take(n, false)
-	return ok
-}
-
-// take takes n bytes, or returns what to wait for. With beyond, this lease may be
-// the one that goes beyond the budget.
-func (l *lease) take(n int, beyond bool) (freed <-chan struct{}, ok bool) {
 	m := l.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case m.all == 0:
-		return m.freed, false
-	case m.over == l || m.used+n <= m.all && m.callers[l.caller]+n <= m.each:
-	case m.over == nil && beyond:
+	if m.over != l && !m.sharedLocked(l, n) {
+		return false
+	}
+	m.takeLocked(l, n)
+	return true
+}
+
+// fitsLocked reports whether a lease may take n bytes more; it may be that it
+// becomes the one that goes beyond.
+func (m *memory) fitsLocked(l *lease, n int) bool {
+	return m.all > 0 && (m.over == l || m.over == nil || m.sharedLocked(l, n))
+}
+
+func (m *memory) sharedLocked(l *lease, n int) bool {
+	return m.used+n <= m.all && m.callers[l.caller]+n <= m.each
+}
+
+func (m *memory) takeLocked(l *lease, n int) {
+	if m.over != l && !m.sharedLocked(l, n) {
 		m.over = l
-	default:
-		return m.freed, false
 	}
 	m.used += n
 	m.callers[l.caller] += n
 	l.held += n
-	return nil, true
+}
+
+// serveLocked gives to those who wait what there is. It wakes nobody else: many may
+// wait, and every message that ends gives something back.
+func (m *memory) serveLocked() {
+	for caller, queue := range m.waiting {
+		for len(queue) > 0 && m.fitsLocked(queue[0].lease, queue[0].bytes) {
+			m.takeLocked(queue[0].lease, queue[0].bytes)
+			close(queue[0].taken)
+			queue = queue[1:]
+		}
+		if m.waiting[caller] = queue; len(queue) == 0 {
+			delete(m.waiting, caller)
+		}
+	}
 }
 
 // give gives n bytes back.
@@ -111,12 +160,21 @@ func (l *lease) give(n int) {
 	if l.held == 0 && m.over == l {
 		m.over = nil
 	}
-	close(m.freed)
-	m.freed = make(chan struct{})
+	m.serveLocked()
 }
 
 // end gives everything back.
 func (l *lease) end() { l.give(int(^uint(0) >> 1)) }
+
+// heavy runs work on n bytes of the lease's message, in the caller's turn. A message
+// without a lease is nobody's, and takes none.
+func (l *lease) heavy(n int, work func()) {
+	if l == nil || l.m.work == nil {
+		work()
+		return
+	}
+	l.m.work.do(l.caller, n, work)
+}
 
 // uncounted is for one who relays for a single client, and has no budget.
 func uncounted(int) error { return nil }

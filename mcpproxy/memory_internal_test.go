@@ -83,3 +83,50 @@ func TestMemoryOfOneCaller(t *testing.T) {
 		}
 	})
 }
+
+// Who waits behind one that gives up is served, if there is room for less.
+func TestMemoryGoesToTheNextWhenOneGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(1100, 100)
+		beyond := m.lease("kim")
+		if !m.lease("sam").try(450) || !m.lease("kim").try(500) || !beyond.try(100) {
+			t.Fatal("there is no room from the start")
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		results := make(chan error, 2)
+		go func() { results <- m.lease("sam").grow(short, 60) }()
+		synctest.Wait()
+		beyond.end()
+		beyond = m.lease("kim") // again: it takes the place beyond from nobody who waits
+		synctest.Wait()
+		if err := <-results; err != nil {
+			t.Fatalf("the place beyond was free: %v", err)
+		}
+		go func() { results <- m.lease("sam").grow(short, 60) }()
+		synctest.Wait()
+		go func() { results <- m.lease("sam").grow(t.Context(), 0) }()
+		synctest.Wait()
+		if err := <-results; !errors.Is(err, errNoMemory) {
+			t.Errorf("more than there is: %v", err)
+		}
+		synctest.Wait()
+		if len(m.waiting) != 1 {
+			t.Errorf("%d callers wait", len(m.waiting))
+		}
+	})
+}
+
+// Law 14: a caller whose answers find no room begins no more calls; nothing of it is
+// recorded, and nothing goes upstream.
+func TestNoCallBeginsWithoutMemory(t *testing.T) {
+	m := newMemory(200, 100)
+	if !m.lease("sam").try(50) || !m.lease("fran").try(100) {
+		t.Fatal("there is no room from the start")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (&Proxy{}).begin(ctx, &exchange{lease: m.lease("sam")}); !errors.Is(err, errNoMemory) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -47,6 +47,8 @@ type Limits struct {
 	ProcessesPerCaller int // of a shared one, its first caller's
 	Calls              int // messages being read or answered, in all
 	CallsPerCaller     int
+	Streams            int // streams that answer no message, in all
+	StreamsPerCaller   int
 	Tasks              int // open tasks in all
 	TasksPerCaller     int
 	Memory             int // bytes that messages hold at once, in all; more than Result
@@ -62,7 +64,7 @@ func DefaultLimits() Limits {
 		Request: 1 << 20, Result: 32 << 20, Depth: 128,
 		Timeout: 60 * time.Second, Idle: 30 * time.Minute, SessionLife: 24 * time.Hour,
 		Sessions: 16384, SessionsPerCaller: 4096, Processes: 256, ProcessesPerCaller: 64,
-		Calls: 4096, CallsPerCaller: 512, Tasks: 4096, TasksPerCaller: 256, Memory: 256 << 20,
+		Calls: 4096, CallsPerCaller: 512, Streams: 4096, StreamsPerCaller: 256, Tasks: 4096, TasksPerCaller: 256, Memory: 256 << 20,
 		Kept: 64 << 20, KeptPerCaller: 16 << 20, KeptPerSession: 4 << 20, KeepAlive: 15 * time.Second,
 	}
 }
@@ -108,7 +110,9 @@ type Proxy struct {
 	sessions  *sessions
 	flood     *flood
 	chatter   *flood // of what leaves a record and is no call
+	turns     *flood // of answers to what was refused
 	calls     *inFlight
+	gets      *inFlight // streams that clients opened with GET
 	methods   methods
 	launcher  *launcher
 	memory    *memory
@@ -142,7 +146,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood(), chatter: newFlood(), calls: newInFlight(cfg.Limits), kept: newKeptBytes(cfg.Limits), methods: newMethods(table())}
+	p := &Proxy{cfg: cfg, log: cfg.Log, upstreams: map[string]*upstream{}, flood: newFlood(refusalsPerSecond), chatter: newFlood(refusalsPerSecond), turns: newFlood(answersPerSecond), calls: newInFlight(cfg.Limits.CallsPerCaller, cfg.Limits.Calls), gets: newInFlight(cfg.Limits.StreamsPerCaller, cfg.Limits.Streams), kept: newKeptBytes(cfg.Limits), methods: newMethods(table())}
 	for _, u := range cfg.Upstreams {
 		if p.upstreams[u.Name] != nil {
 			return nil, fmt.Errorf("make a proxy: two upstreams are called %s", u.Name)
@@ -162,6 +166,7 @@ func New(cfg Config) (*Proxy, error) {
 		largest = max(largest, up.limits.Bytes)
 	}
 	p.memory = newMemory(cfg.Limits.Memory, largest)
+	p.memory.work = newHeavy(p.calls.several)
 	p.launcher = newLauncher()
 	for _, up := range p.upstreams {
 		up.launcher, up.watch, up.memory = p.launcher, cfg.Watchdog, p.memory

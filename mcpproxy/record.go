@@ -94,16 +94,25 @@ func (p *Proxy) digest(purpose string, v toolcall.JSON) toolcall.Digest {
 
 // begin makes the intent durable, or, where policy and configuration allow it,
 // starts to.
+//
+// A caller whose answers wait for room in memory, because its client does not read
+// them, begins no more calls: they would take an upstream's time for nothing
+// (law 14).
 func (p *Proxy) begin(ctx context.Context, x *exchange) error {
-	rec := x.record(audit.Intent)
-	x.describe(&rec, x.call, x.decision, x.frame.params)
-	if x.task != nil {
-		x.describeTask(&rec)
+	if err := x.lease.grow(ctx, 1); err != nil {
+		return err
 	}
+	rec := x.record(audit.Intent)
 	rec.Stages = x.stages
 	rec.Durability = x.durability().String()
 	x.stages = nil // Put has encoded them when the next ones are noted
-	x.intent = p.cfg.Record.Put(rec)
+	x.lease.heavy(x.frame.raw.Len(), func() {
+		x.describe(&rec, x.call, x.decision, x.frame.params)
+		if x.task != nil {
+			x.describeTask(&rec)
+		}
+		x.intent = p.cfg.Record.Put(rec)
+	})
 	if x.durability() == Overlapped {
 		return nil
 	}
@@ -138,8 +147,11 @@ func (p *Proxy) finish(x *exchange, end ending) error {
 		Outcome: end.outcome, Findings: end.findings, Stages: x.stages,
 		Error: redact.Public(end.reason), ResultSize: end.raw.Len(),
 	}
-	p.keep(&rec, end.result, end.raw)
-	outcome := p.cfg.Record.Put(rec)
+	var outcome *audit.Commit
+	x.lease.heavy(end.raw.Len(), func() {
+		p.keep(&rec, end.result, end.raw)
+		outcome = p.cfg.Record.Put(rec)
+	})
 	switch x.durability() {
 	case Relaxed:
 		if err := outcome.Wait(ended); err != nil && !errors.Is(err, context.Canceled) {

@@ -137,7 +137,8 @@ func (l *httpLeg) answer(ctx context.Context, res *http.Response, e era, room *l
 			a.next, a.close = each(all), func() {}
 			return a, nil
 		}
-		f, err := parseInbound(l.up.Name, text, l.up.limits)
+		var f frame
+		room.heavy(len(text), func() { f, err = parseInbound(l.up.Name, text, l.up.limits) })
 		if res.StatusCode >= 400 && (err != nil || f.err.IsZero()) {
 			return nil, l.refused(res.StatusCode, e)
 		}
@@ -185,7 +186,7 @@ func (l *httpLeg) streamed(ctx context.Context, a *answer, body io.ReadCloser, r
 			rest = all[1:]
 			return all[0], nil
 		}
-		in.frame, err = parseInbound(l.up.Name, ev.data, l.up.limits)
+		room.heavy(len(ev.data), func() { in.frame, err = parseInbound(l.up.Name, ev.data, l.up.limits) })
 		return in, err
 	}
 }

@@ -282,6 +282,7 @@ func (r *reply) wholeLocked(status int, parts ...string) {
 	h["Content-Length"] = []string{strconv.Itoa(size)}
 	h["Cache-Control"] = []string{"no-store"}
 	r.setSession(h)
+	retryLater(h, status)
 	bound(r.w)
 	r.w.WriteHeader(status)
 	// As bytes: net/http would send a long string in small pieces. An error means

@@ -107,6 +107,12 @@ func (x *exchange) release(ctx context.Context, f frame, end *ending) (text stri
 			return "", f, err
 		}
 	}
+	x.lease.heavy(f.raw.Len(), func() { text, f, err = x.clean(f, end) })
+	return text, f, err
+}
+
+// clean is a response as the client gets it: redacted.
+func (x *exchange) clean(f frame, end *ending) (text string, _ frame, err error) {
 	name, body := "result", f.result
 	if body.IsZero() {
 		name, body = "error", f.err
