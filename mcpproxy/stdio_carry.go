@@ -402,7 +402,9 @@ func (c *stdioClient) listen() {
 func (c *stdioClient) hear(ctx context.Context, at *position) (again bool) {
 	res, err := c.get(ctx, at.id)
 	if err != nil {
-		c.log.Info("the session's own stream cannot be opened", "err", err)
+		if ctx.Err() == nil { // else it is the end, and nobody's fault
+			c.log.Info("the session's own stream cannot be opened", "err", err)
+		}
 		return ctx.Err() == nil
 	}
 	defer func() { _ = res.Body.Close() }() // it was only read

@@ -66,7 +66,9 @@ func (o *bridgeOptions) run(ctx context.Context, env *environment) error {
 		return usageError(err)
 	}
 	header := http.Header{}
-	if !token.IsZero() {
+	if token.IsZero() {
+		fmt.Fprintln(env.stderr, "mcpguard bridge: no token is sent: name its file with --token-file, or set "+bridgeToken+", where the server asks for one")
+	} else {
 		header.Set("Authorization", "Bearer "+token.Reveal())
 	}
 	transport := bridgeTransport()
