@@ -31,9 +31,10 @@ type memory struct {
 
 // wanted is what a lease waits for.
 type wanted struct {
-	lease *lease
-	bytes int
-	taken chan struct{} // closed when it has them
+	lease  *lease
+	bytes  int
+	behind bool          // not before those of the caller that waited before
+	taken  chan struct{} // closed when it has them
 }
 
 // newMemory makes a budget of so many bytes in all, of which one message of the
@@ -57,15 +58,20 @@ var errNoMemory = &Refusal{Stage: "memory", Code: codeInternal, Status: http.Sta
 	Reason: "mcpguard holds as many bytes of messages as limits.memory allows: try again later"}
 
 // grow takes n bytes more, and waits for them until ctx ends.
-func (l *lease) grow(ctx context.Context, n int) error {
+func (l *lease) grow(ctx context.Context, n int) error { return l.wait(ctx, n, false) }
+
+// follow waits until nothing of the caller waits for room any more that did before.
+func (l *lease) follow(ctx context.Context) error { return l.wait(ctx, 1, true) }
+
+func (l *lease) wait(ctx context.Context, n int, behind bool) error {
 	m := l.m
 	m.mu.Lock()
-	if len(m.waiting[l.caller]) == 0 && m.fitsLocked(l, n) || m.over == l {
+	if m.fitsLocked(l, n) && (!behind || len(m.waiting[l.caller]) == 0) {
 		m.takeLocked(l, n)
 		m.mu.Unlock()
 		return nil
 	}
-	w := &wanted{lease: l, bytes: n, taken: make(chan struct{})}
+	w := &wanted{lease: l, bytes: n, behind: behind, taken: make(chan struct{})}
 	m.waiting[l.caller] = append(m.waiting[l.caller], w)
 	m.mu.Unlock()
 	select {
@@ -132,12 +138,17 @@ func (m *memory) takeLocked(l *lease, n int) {
 // wait, and every message that ends gives something back.
 func (m *memory) serveLocked() {
 	for caller, queue := range m.waiting {
-		for len(queue) > 0 && m.fitsLocked(queue[0].lease, queue[0].bytes) {
-			m.takeLocked(queue[0].lease, queue[0].bytes)
-			close(queue[0].taken)
-			queue = queue[1:]
+		still := queue[:0]
+		for _, w := range queue {
+			if !m.fitsLocked(w.lease, w.bytes) || w.behind && len(still) > 0 {
+				still = append(still, w)
+				continue
+			}
+			m.takeLocked(w.lease, w.bytes)
+			close(w.taken)
 		}
-		if m.waiting[caller] = queue; len(queue) == 0 {
+		clear(queue[len(still):])
+		if m.waiting[caller] = still; len(still) == 0 {
 			delete(m.waiting, caller)
 		}
 	}

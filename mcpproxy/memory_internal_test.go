@@ -84,33 +84,38 @@ func TestMemoryOfOneCaller(t *testing.T) {
 	})
 }
 
-// Who waits behind one that gives up is served, if there is room for less.
-func TestMemoryGoesToTheNextWhenOneGivesUp(t *testing.T) {
+// What is small need not wait behind what is large, a message that cancels for one;
+// a new call does, until the last of those before it has its room or gave up.
+func TestOnlyCallsWaitBehindOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(1100, 100)
-		beyond := m.lease("kim")
-		if !m.lease("sam").try(450) || !m.lease("kim").try(500) || !beyond.try(100) {
+		if !m.lease("sam").try(450) || !m.lease("sam").try(100) { // the second goes beyond
 			t.Fatal("there is no room from the start")
 		}
-		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		m.each += 100 // what is beyond the share is not the share's
+		short, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		results := make(chan error, 2)
-		go func() { results <- m.lease("sam").grow(short, 60) }()
+		large, call := make(chan error, 1), make(chan error, 1)
+		go func() { large <- m.lease("sam").grow(short, 60) }()
 		synctest.Wait()
-		beyond.end()
+		go func() { call <- m.lease("sam").follow(t.Context()) }()
 		synctest.Wait()
-		if err := <-results; err != nil {
-			t.Fatalf("the place beyond was free: %v", err)
+		if err := m.lease("sam").grow(t.Context(), 10); err != nil {
+			t.Errorf("what is small: %v", err)
 		}
-		go func() { results <- m.lease("sam").grow(short, 60) }()
 		synctest.Wait()
-		go func() { results <- m.lease("sam").grow(t.Context(), 0) }()
-		synctest.Wait()
-		if err := <-results; !errors.Is(err, errNoMemory) {
+		select {
+		case err := <-call:
+			t.Errorf("a call began while an answer waits for room: %v", err)
+		default:
+		}
+		if err := <-large; !errors.Is(err, errNoMemory) {
 			t.Errorf("more than there is: %v", err)
 		}
-		synctest.Wait()
-		if len(m.waiting) != 1 {
+		if err := <-call; err != nil {
+			t.Errorf("nothing waits any more: %v", err)
+		}
+		if len(m.waiting) != 0 {
 			t.Errorf("%d callers wait", len(m.waiting))
 		}
 	})

@@ -99,7 +99,7 @@ func (p *Proxy) digest(purpose string, v toolcall.JSON) toolcall.Digest {
 // them, begins no more calls: they would take an upstream's time for nothing
 // (law 14).
 func (p *Proxy) begin(ctx context.Context, x *exchange) error {
-	if err := x.lease.grow(ctx, 1); err != nil {
+	if err := x.lease.follow(ctx); err != nil {
 		return err
 	}
 	rec := x.record(audit.Intent)
