@@ -100,9 +100,11 @@ func TestOnlyCallsWaitBehindOthers(t *testing.T) {
 		synctest.Wait()
 		go func() { call <- m.lease("sam").follow(t.Context()) }()
 		synctest.Wait()
-		if err := m.lease("sam").grow(t.Context(), 10); err != nil {
+		small := m.lease("sam")
+		if err := small.grow(t.Context(), 10); err != nil {
 			t.Errorf("what is small: %v", err)
 		}
+		small.end()
 		synctest.Wait()
 		select {
 		case err := <-call:
