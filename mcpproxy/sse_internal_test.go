@@ -108,8 +108,9 @@ func TestEventReaderLimits(t *testing.T) {
 }
 
 // slowEvents reads a stream by the letter of WHATWG HTML, 9.2.6, from the whole
-// text: what eventReader must come to, however the bytes arrive.
-func slowEvents(text string) []event {
+// text: what eventReader must come to, however the bytes arrive. JSON where a field
+// should be ends it.
+func slowEvents(text string) ([]event, error) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 	var all []event
@@ -128,6 +129,9 @@ func slowEvents(text string) []event {
 			now, data, kind = event{}, nil, ""
 			continue
 		}
+		if line[0] == '{' || line[0] == '[' {
+			return all, errUnframed
+		}
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.TrimPrefix(value, " ")
 		switch name {
@@ -145,21 +149,22 @@ func slowEvents(text string) []event {
 			}
 		}
 	}
-	return all
+	return all, io.EOF
 }
 
 func FuzzEventReader(f *testing.F) {
 	for _, text := range []string{
 		"data: a\n\n", "\ufeffid: 1\r\ndata: a\r\n\r\ndata: b\r\r", "data\r\n\ndata:\n: c\n\nevent: ping\ndata: x\n\n",
 		"retry: 10\nid\n\n", "data: {\"a\":\ndata: 1}\n\n", "\r\r\n\n\rdata: x\r\n\r\n", "\ufeff\ufeffdata: a\n\n", "\ufeff\n\n",
+		"{\n", "data: a\n\n[1]\n", " {\n\n",
 	} {
 		f.Add(text, uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, text string, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		got, err := readEvents(text, 1<<20, func() int { return 1 + random.IntN(5) })
-		want := slowEvents(text)
-		if !errors.Is(err, io.EOF) || len(got) != len(want) || len(want) > 0 && !reflect.DeepEqual(got, want) {
+		want, end := slowEvents(text)
+		if !errors.Is(err, end) || len(got) != len(want) || len(want) > 0 && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q was read as\n%+v, %v\nwant\n%+v", text, got, err, want)
 		}
 	})
