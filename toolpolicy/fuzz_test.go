@@ -149,6 +149,7 @@ func FuzzCompile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	f.Add(":\r00")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Compile("policy.yaml", []byte(text))
 		if (p == nil) == (err == nil) {
@@ -177,8 +178,12 @@ func checkPlaces(t *testing.T, text string, err error) {
 	if !errors.As(err, &mistakes) || len(mistakes) == 0 {
 		t.Fatalf("an error that is no Mistakes: %v", err)
 	}
+	ends := 0 // of lines, as YAML counts them
+	for _, end := range [...]string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		ends += strings.Count(text, end)
+	}
 	for _, m := range mistakes {
-		if m.Line < 0 || m.Line > strings.Count(text, "\n")+2 || m.Message == "" {
+		if m.Line < 0 || m.Line > ends+2 || m.Message == "" {
 			t.Fatalf("no place of the file: %+v", m)
 		}
 	}
