@@ -109,7 +109,7 @@ func TestInteropTypeScript(t *testing.T) {
 // TestInteropPython drives mcpguard with the Python SDK, where there is a Python.
 func TestInteropPython(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skipf("SKIP: the Python SDK needs a Python: %v", err)
+		lacking(t, "python3", err)
 	}
 	binary, python := buildGuard(t), peer(t, "py", "bin", "python")
 	for _, c := range []struct {
