@@ -1,6 +1,7 @@
 package mcpproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -219,7 +220,7 @@ func (p *Proxy) recordRefusal(ctx context.Context, x *exchange, r *Refusal) erro
 	if x.decision.Effect == toolcall.Approve {
 		rec.Effect = toolcall.Approve
 	}
-	rec.Reason = redact.Public(r.Reason)
+	rec.Reason = redact.Public(cmp.Or(r.recorded, r.Reason))
 	if r.Hidden { // what is hidden leaves the same record as what does not exist
 		rec.Reason, rec.Definition, rec.Verdicts = redact.Public("not there for this caller"), "", ""
 	}

@@ -44,7 +44,8 @@ type Refusal struct {
 	Failed bool // the upstream's fault, not policy's
 	Ran    bool // the upstream has executed the call: only its answer is refused
 
-	err error // detail for the operator
+	recorded string // the reason that the record keeps; "" where it is Reason
+	err      error  // detail for the operator
 }
 
 func (r *Refusal) Error() string {

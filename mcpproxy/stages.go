@@ -166,10 +166,8 @@ func decide(_ context.Context, _ *Proxy, x *exchange) error {
 	case toolcall.Allow, toolcall.Approve:
 		return nil
 	}
-	r := &Refusal{Stage: "decide", Reason: d.Reason, Rule: d.Rule, File: d.File, Line: d.Line, Miss: d.Miss}
-	if r.Reason == "" {
-		r.Reason = "no rule allows this call"
-	}
+	r := &Refusal{Stage: "decide", File: d.File, Line: d.Line, recorded: d.Reason}
+	r.Rule, r.Reason, r.Miss = d.Told()
 	switch x.call.Kind {
 	case toolcall.Tool:
 	case toolcall.Method:
@@ -187,7 +185,8 @@ func hold(_ context.Context, _ *Proxy, x *exchange) error {
 	if x.decision.Effect == toolcall.Allow {
 		return nil
 	}
-	r := &Refusal{Stage: "hold", Rule: x.decision.Rule, File: x.decision.File, Line: x.decision.Line,
+	rule, _, _ := x.decision.Told()
+	r := &Refusal{Stage: "hold", Rule: rule, File: x.decision.File, Line: x.decision.Line,
 		Reason: "a person must approve this call, and this version of mcpguard cannot ask anybody: nothing was executed"}
 	if x.call.Kind != toolcall.Tool || x.task != nil {
 		r.Code = codeInvalidParams

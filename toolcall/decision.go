@@ -23,17 +23,18 @@ func (e Effect) String() string {
 // Decision is the answer of a policy to one call. Its strings and slices point
 // into the compiled policy and must not be changed. The zero Decision denies.
 type Decision struct {
-	Effect Effect
-	Rule   string   // id of the deciding rule, "" when nothing matched
-	File   string   // where the rule stands
-	Line   int      // 1-based
-	Reason string   // the rule's "because", or the closest miss in words
-	Miss   Miss     // of a denial by default: the nearest rule and what it lacked
-	Asks   []*Ask   // of Approve: every question that must be answered yes
-	Redact []string // names of the redaction profiles that apply to the result
-	Reads  bool     // every deciding allow rule is marked "reads: true"
-	Policy string   // digest of the policy that decided
-	Shadow []string // ids of observed rules that would have decided otherwise
+	Effect  Effect
+	Rule    string   // id of the deciding rule, "" when nothing matched
+	File    string   // where the rule stands
+	Line    int      // 1-based
+	Reason  string   // the rule's "because", or the closest miss in words
+	Miss    Miss     // of a denial by default: the nearest rule and what it lacked
+	Asks    []*Ask   // of Approve: every question that must be answered yes
+	Redact  []string // names of the redaction profiles that apply to the result
+	Reads   bool     // every deciding allow rule is marked "reads: true"
+	Policy  string   // digest of the policy that decided
+	Explain Explain  // how much of it the caller is told
+	Shadow  []string // ids of observed rules that would have decided otherwise
 
 	Verdicts string // what each matcher came to, as the policy writes it down; "" where nobody asked
 }

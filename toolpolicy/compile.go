@@ -158,6 +158,7 @@ func (c *compiler) compileRole(name, n *yaml.Node) {
 	c.roles.names = append(c.roles.names, name.Value)
 	c.roles.redact = append(c.roles.redact, bits{})
 	who, client := false, false
+	explain, first := toolcall.ExplainArgument, len(c.rules)
 	for key, value := range c.members(n, "a role") {
 		switch key.Value {
 		case "groups", "subjects", "clients":
@@ -175,6 +176,10 @@ func (c *compiler) compileRole(name, n *yaml.Node) {
 			client = client || key.Value == "clients"
 		case "redact":
 			c.roles.redact[role] = c.profileSet(value)
+		case "explain":
+			if level, ok := c.explain(value); ok {
+				explain = level
+			}
 		case "allow":
 			c.compileRules(name.Value, role, allows, value)
 		case "approve":
@@ -182,7 +187,12 @@ func (c *compiler) compileRole(name, n *yaml.Node) {
 		case "deny":
 			c.compileRules(name.Value, role, denies, value)
 		default:
-			c.unknown(key, "a role", "groups", "subjects", "clients", "redact", "allow", "approve", "deny")
+			c.unknown(key, "a role", "groups", "subjects", "clients", "redact", "explain", "allow", "approve", "deny")
+		}
+	}
+	for i := range c.rules[first:] {
+		if r := &c.rules[first+i]; !r.explains {
+			r.explain = explain
 		}
 	}
 	if !who && !client && name.Value != everyone && n.Kind == yaml.MappingNode {

@@ -66,6 +66,8 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 			r.because, _ = c.text(value, "because")
 		case "args":
 			r.args = c.compileArgs(value)
+		case "explain":
+			r.explain, r.explains = c.explain(value)
 		case "observe":
 			r.observe, _ = c.flag(value, "observe")
 		case "extra":
@@ -108,7 +110,7 @@ func (c *compiler) compileVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.N
 		takes = []verb{approves}
 	default:
 		c.unknown(key, "a rule", "tool", "resource", "prompt", "request", "method", "id", "args", "extra",
-			"because", "observe", "redact", "reads", "hide", "by", "within", "show")
+			"because", "observe", "explain", "redact", "reads", "hide", "by", "within", "show")
 		return
 	}
 	if !slices.Contains(takes, r.verb) {
@@ -176,6 +178,19 @@ func (c *compiler) seconds(n *yaml.Node) int64 {
 		return 0
 	}
 	return count * unit
+}
+
+// explain reads how much a caller is told.
+func (c *compiler) explain(n *yaml.Node) (toolcall.Explain, bool) {
+	name, ok := c.text(n, "explain")
+	if !ok {
+		return toolcall.ExplainNothing, false
+	}
+	level, ok := toolcall.ParseExplain(name)
+	if !ok {
+		c.fail(n, nearest(name, toolcall.ExplainLevels()), "explain is nothing, rule, argument or limits, not %q", name)
+	}
+	return level, ok
 }
 
 // requestKinds are what a server may ask of a client.

@@ -373,7 +373,7 @@ func (d *document) unknown(key *yaml.Node, what string, known ...string) {
 func isLaterKey(key string) bool {
 	switch key {
 	case "limit", "if", "each", "any", "not", "any_of", "url", "cidr", "sql", "shell", "email", "json",
-		"detect", "grants", "quorum", "confirm", "explain", "pins":
+		"detect", "grants", "quorum", "confirm", "pins":
 		return true
 	}
 	return false

@@ -166,7 +166,7 @@ func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision { return p.evaluat
 
 func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 	if p == nil {
-		return toolcall.Decision{Reason: "there is no policy, so everything is denied"}
+		return toolcall.Decision{Reason: "there is no policy, so everything is denied", Explain: toolcall.ExplainArgument}
 	}
 	v := view{call: c}
 	set := p.roles.of(&c.Caller)
@@ -211,9 +211,9 @@ func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 	d.Redact = p.profiles.names(choice{whole: redact})
 	if named != none {
 		r := &p.rules[named]
-		d.Rule, d.File, d.Line, d.Reason = r.id, r.file, r.line, r.because
+		d.Rule, d.File, d.Line, d.Reason, d.Explain = r.id, r.file, r.line, r.because, r.explain
 	} else {
-		d.Miss, d.Reason = p.closestMiss(set, &v)
+		d.Miss, d.Reason, d.Explain = p.closestMiss(set, &v)
 	}
 	if observed {
 		d.Shadow = p.shadow(t, set, &v)

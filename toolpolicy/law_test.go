@@ -201,7 +201,7 @@ redactions:
 `)
 	d := p.Evaluate(callIn(t, "staff", `{"tool":"crm/get","args":{}}`))
 	want := toolcall.Decision{Effect: toolcall.Allow, Rule: "staff/allow/1", File: "policy.yaml", Line: 7,
-		Reason: "Reading is fine.", Redact: []string{"pii", "notes", "keys"}, Reads: true, Policy: p.Digest()}
+		Reason: "Reading is fine.", Redact: []string{"pii", "notes", "keys"}, Reads: true, Policy: p.Digest(), Explain: toolcall.ExplainArgument}
 	if !reflect.DeepEqual(d, want) {
 		t.Errorf("get:\n got %+v\nwant %+v", d, want)
 	}

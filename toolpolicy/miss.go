@@ -4,13 +4,14 @@ import "mcpguard/toolcall"
 
 // closestMiss is the allow or approve rule that a denied call failed by the
 // fewest conditions, the first in the file among equals, and the same in
-// words. Neither holds a value of the call: the words may be shown to the
-// agent and kept in the record.
-func (p *Policy) closestMiss(set bits, v *view) (toolcall.Miss, string) {
+// words, with how much of it the caller is told. Neither holds a value of the
+// call: the words may be shown to the agent and kept in the record.
+func (p *Policy) closestMiss(set bits, v *view) (toolcall.Miss, string, toolcall.Explain) {
 	var (
 		best  toolcall.Miss
 		words string
 		least int
+		level toolcall.Explain
 	)
 	about := p.index.about(v.call.Kind, v.call.Upstream, v.call.Name)
 	for i, ok := about.next(); ok; i, ok = about.next() {
@@ -20,13 +21,13 @@ func (p *Policy) closestMiss(set bits, v *view) (toolcall.Miss, string) {
 		}
 		miss, sentence, failed := r.misses(v)
 		if failed > 0 && (best.IsZero() || failed < least) {
-			best, words, least = miss, sentence, failed
+			best, words, least, level = miss, sentence, failed, r.explain
 		}
 	}
 	if best.IsZero() {
-		return best, "no rule allows it"
+		return best, "no rule allows it", toolcall.ExplainArgument
 	}
-	return best, best.Rule + ": " + words
+	return best, best.Rule + ": " + words, level
 }
 
 // misses counts the conditions of a rule that a call fails, and tells the

@@ -55,6 +55,8 @@ type rule struct {
 	reads    bool
 	observe  bool
 	shown    bool // hide: false
+	explain  toolcall.Explain
+	explains bool // explain is the rule's own, not its role's
 }
 
 // maxSet is how many roles, and how many profiles, a policy may have.
