@@ -275,6 +275,23 @@ func newCatalogue(upstream string, pages []page) *catalogue {
 	return cat
 }
 
+// showLimits shows the limits of policy in the definitions of a page. Calls are judged
+// by the upstream's own definitions all the same.
+func (x *exchange) showLimits(result toolcall.JSON, cat *catalogue) (toolcall.JSON, error) {
+	var edits []toolcall.Edit
+	for e := result.Member("tools").Elements(); e.Next(); {
+		name, _ := e.Value().Member("name").Str()
+		def := cat.tools[name]
+		if def == nil {
+			continue
+		}
+		if told := x.snap.Narrow(x.caller, def); told.Text() != def.Raw.Text() {
+			edits = append(edits, toolcall.Edit{At: e.Value(), With: told})
+		}
+	}
+	return toolcall.Splice(result, edits)
+}
+
 // viewKey tells apart who sees what of a catalogue.
 type viewKey struct {
 	policy, visibility string
@@ -306,6 +323,9 @@ func (p *Proxy) viewOf(x *exchange, cat *catalogue) (*view, error) {
 	for _, pg := range cat.pages {
 		result, shown, hidden, err := x.filter(pg.result, listing{key: "tools", name: "name", kind: toolcall.Tool}, seen)
 		if err != nil {
+			return nil, err
+		}
+		if result, err = x.showLimits(result, cat); err != nil {
 			return nil, err
 		}
 		if r := x.redactAll(); !r.Empty() {

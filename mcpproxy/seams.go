@@ -32,6 +32,9 @@ type Snapshot interface {
 	Judge(*toolcall.Call) toolcall.Decision
 	// Visible reports whether some arguments could be allowed or approved.
 	Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name string) bool
+	// Narrow is a tool's definition as the caller's list shows it: Raw itself,
+	// or with limits of policy in its schema and description.
+	Narrow(toolcall.Caller, *toolcall.ToolDef) toolcall.JSON
 	// VisibilityKey is equal for callers who see the same lists.
 	VisibilityKey(toolcall.Caller) string
 	// Roles are the names of the caller's roles.

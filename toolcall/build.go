@@ -81,3 +81,31 @@ func Array(values ...JSON) JSON {
 	b.WriteByte(']')
 	return proved(b.String())
 }
+
+// With is the object with one member set: in its place where it stands already,
+// else behind the others. The zero JSON counts as an object without members; of
+// any other type, or without a value, it is the zero JSON.
+func (j JSON) With(name string, value JSON) JSON {
+	if j.IsZero() {
+		j = proved("{}")
+	}
+	if j.Type() != ObjectType || value.IsZero() {
+		return JSON{}
+	}
+	if old := j.Member(name); !old.IsZero() {
+		edited, err := Splice(j, []Edit{{At: old, With: value}})
+		if err != nil {
+			return JSON{} // never: the value was just found in it
+		}
+		return edited
+	}
+	s := j.text()
+	dst := make([]byte, 0, len(s)+len(name)+value.Len()+4)
+	dst = append(dst, s[:len(s)-1]...)
+	if m := j.Members(); m.Next() {
+		dst = append(dst, ',')
+	}
+	dst = append(AppendQuoted(dst, name), ':')
+	dst = append(dst, value.text()...)
+	return proved(string(append(dst, '}')))
+}

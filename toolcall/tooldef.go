@@ -138,3 +138,27 @@ func (d *ToolDef) deref(schema JSON) JSON {
 	}
 	return JSON{} // a loop
 }
+
+// Told is the definition with another inputSchema, where one is given, and with
+// text added to its description. The other members stay, byte for byte; Digest
+// and Schema of d, which calls are judged by, are still the upstream's own.
+func (d *ToolDef) Told(schema JSON, text string) JSON {
+	raw := d.Raw
+	if !schema.IsZero() && !d.Schema.IsZero() {
+		if edited, err := Splice(raw, []Edit{{At: d.Schema, With: schema}}); err == nil {
+			raw = edited
+		}
+	}
+	if text == "" {
+		return raw
+	}
+	old := raw.Member("description")
+	said, isText := old.Str()
+	switch {
+	case isText && said != "":
+		text = said + "\n\n" + text
+	case !old.IsZero() && !isText:
+		return raw // not the protocol's: nobody knows who reads it
+	}
+	return raw.With("description", Quote(text))
+}

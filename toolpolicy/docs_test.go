@@ -1,6 +1,7 @@
 package toolpolicy_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -49,6 +50,8 @@ func kindOfText(text string) string {
 		switch {
 		case want == "listed" || want == "hidden":
 			return "lists"
+		case strings.HasPrefix(line, "shown "):
+			return "shown"
 		case arrow:
 			return "calls"
 		case strings.HasPrefix(line, "policy.yaml:"):
@@ -101,6 +104,8 @@ func TestReference(t *testing.T) {
 			for line := range lines(b.text) {
 				checkList(t, policy, line)
 			}
+		case b.kind == "shown":
+			checkShown(t, policy, catalogue, b.text)
 		default:
 			t.Errorf("line %d: a block of the kind %q, which no test runs", b.line, b.kind)
 		}
@@ -111,6 +116,21 @@ func TestReference(t *testing.T) {
 	}
 	if unchecked != 0 || policies < 15 {
 		t.Errorf("%d policies, that of line %d without calls", policies, unchecked)
+	}
+}
+
+// checkShown compares a definition as a list shows it: "shown GROUPS
+// UPSTREAM/TOOL", and the definition below.
+func checkShown(t *testing.T, p *toolpolicy.Policy, catalogue toolcall.JSON, text string) {
+	t.Helper()
+	first, want, _ := strings.Cut(text, "\n")
+	var groups, target string
+	if _, err := fmt.Sscanf(first, "shown %s %s", &groups, &target); err != nil {
+		t.Fatalf("read %q: %v", first, err)
+	}
+	c := callOf(t, toolcall.JSON{}.With("tool", toolcall.Quote(target)), catalogue)
+	if got := p.Narrow(member(groups), c.Def); !got.Equal(parse(t, strings.TrimSpace(want))) {
+		t.Errorf("%s\n got %s", first, got.Text())
 	}
 }
 
