@@ -12,7 +12,7 @@ import (
 // matcherKeys are the conditions of this version.
 var matcherKeys = [...]string{
 	"equals", "in", "not_in", "min", "max", "above", "below", "integer", "matches", "search",
-	"prefix", "glob", "under", "not_glob", "len", "present",
+	"prefix", "glob", "under", "not_glob", "len", "present", "shell", "argv",
 }
 
 func (c *compiler) compileArgs(n *yaml.Node) []argument {
@@ -123,6 +123,10 @@ func (c *compiler) compileMatcher(key, value *yaml.Node, roots []string) matcher
 		return c.compileNotGlob(value, roots)
 	case "len":
 		return c.compileLength(value)
+	case "shell":
+		return c.compileShell(value)
+	case "argv":
+		return c.compileArgv(value)
 	case "present":
 		if wanted, ok := c.flag(value, "present"); ok {
 			return present{wanted}

@@ -66,6 +66,9 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 			r.because, _ = c.text(value, "because")
 		case "args":
 			r.args = c.compileArgs(value)
+			if r.verb == denies {
+				c.checkShellVerb(value)
+			}
 		case "explain":
 			r.explain, r.explains = c.explain(value)
 		case "observe":

@@ -143,6 +143,7 @@ func FuzzWild(f *testing.F) {
 func FuzzCompile(f *testing.F) {
 	f.Add("version: 1\nroles: {r: {groups: [g], allow: [t/x, {tool: t/y, args: {a: {under: /srv, not_glob: [x]}}}]}}\n")
 	f.Add("version: 1\nroles: {everyone: {deny: [{tool: '*/*', args: {a: {len: {min: 1}}, b: {in: [1, null]}}}]}}\n")
+	f.Add("version: 1\nroles: {everyone: {allow: [{tool: t/y, args: {a: {shell: {programs: [ls, {name: git, first: [log], flags: [-n], operands: {prefix: a}}], allow: [pipe], read_under: /srv}}, b: {argv: {programs: [ls]}}}}]}}\n")
 	f.Add("policy: p\ncallers: {sam: {groups: [g]}}\ntests: [{name: a, as: sam, call: t/x, expect: allow}]\n")
 	f.Add("a: &x [1]\nb: *x\n---\n")
 	args, err := toolcall.Parse(`{"a":"/srv/x","b":1}`, toolcall.Limits{Bytes: 100, Depth: 5})

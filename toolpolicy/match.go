@@ -36,6 +36,10 @@ const (
 	notPlainPath
 	notPlainText
 	tooVast
+	notPlainShell
+	notLiteral
+	notPlainArgument
+	notWords
 )
 
 func (o outcome) verdict() toolcall.Verdict {
@@ -87,6 +91,14 @@ func (o outcome) String() string {
 		return "a text with dot segments, backslashes or control characters"
 	case tooVast:
 		return "a number beyond comparison"
+	case notPlainShell:
+		return "not a command that all shells read alike"
+	case notLiteral:
+		return "a command with words that only the shell can work out"
+	case notPlainArgument:
+		return "a command with an argument or file that cannot be judged"
+	case notWords:
+		return "not a list of a program and its arguments"
 	}
 	return "not judged"
 }

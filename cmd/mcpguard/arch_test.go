@@ -48,6 +48,7 @@ var doors = map[string][]string{
 	"golang.org/x/time":           {"identity", "mcpproxy"},
 	"golang.org/x/sync":           {"mcpproxy"},
 	"golang.org/x/text":           {"toolpolicy"},
+	"mvdan.cc/sh":                 {"toolpolicy"},
 
 	"database/sql": {"store"},
 	"net/http":     {"identity", "mcpproxy", "approvals", "cmd/mcpguard", "cmd/mcpguard-bench"},
