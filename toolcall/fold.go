@@ -84,7 +84,7 @@ func foldedPair(names []string) (a, b string, ok bool) {
 	}
 	seen := make(map[string]string, len(names))
 	for _, n := range names {
-		key := foldKey(n)
+		key := FoldKey(n)
 		if m, dup := seen[key]; dup {
 			return m, n, true
 		}
@@ -93,8 +93,8 @@ func foldedPair(names []string) (a, b string, ok bool) {
 	return "", "", false
 }
 
-// foldKey is equal for exactly the names that SameFolded takes for each other.
-func foldKey(s string) string {
+// FoldKey is equal for exactly the names that SameFolded takes for each other.
+func FoldKey(s string) string {
 	return strings.Map(leastFold, untilNUL(s))
 }
 

@@ -2,7 +2,9 @@ package toolcall
 
 import (
 	"crypto/sha256"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -125,6 +127,32 @@ func (d *ToolDef) Default(p Path) JSON {
 		return own
 	}
 	return d.deref(at).Member("default")
+}
+
+// Arguments are the names of the arguments that the schema declares, sorted. A nil
+// definition declares none.
+func (d *ToolDef) Arguments() []string {
+	if d == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(d.args))
+}
+
+// Argument is the schema of a declared argument; zero where there is none.
+func (d *ToolDef) Argument(name string) JSON {
+	if d == nil {
+		return JSON{}
+	}
+	return d.args[name]
+}
+
+// Resolve is a part of the tool's schema, or what it refers to by a local $ref; zero
+// when that leads nowhere.
+func (d *ToolDef) Resolve(schema JSON) JSON {
+	if d == nil {
+		return JSON{}
+	}
+	return d.deref(schema)
 }
 
 // deref follows the $ref of a schema, and that of what it leads to.

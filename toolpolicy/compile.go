@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 
+	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v4"
 
 	"mcpguard/redact"
@@ -62,7 +63,7 @@ func CompileFiles(files []File) (*Policy, error) {
 	for i := range files {
 		files[i].Text = slices.Clone(files[i].Text)
 	}
-	return &Policy{
+	p := &Policy{
 		files:  files,
 		digest: digestOf(files),
 		rules:  c.rules,
@@ -76,7 +77,14 @@ func CompileFiles(files []File) (*Policy, error) {
 			unions:   new(unions),
 		},
 		outside: newOutside(c.rules),
-	}, nil
+	}
+	for i := range p.rules {
+		if w := p.rules[i].when; w != nil {
+			w.roles = &p.roles
+			p.personal = p.personal || w.listable()
+		}
+	}
+	return p, nil
 }
 
 // compiler gathers a policy from its documents.
@@ -90,6 +98,7 @@ type compiler struct {
 	compiled []*redact.Profile
 	masks    []*redact.Profile
 	always   []always
+	cel      *cel.Env // made for the first expression
 }
 
 // place is where something was defined first.

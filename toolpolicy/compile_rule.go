@@ -43,7 +43,7 @@ func (c *compiler) compileRules(role string, number int, v verb, n *yaml.Node) {
 }
 
 // ruleKeys are keys of a rule that only make sense together with others.
-type ruleKeys struct{ selected, extra, hide *yaml.Node }
+type ruleKeys struct{ selected, extra, hide, when *yaml.Node }
 
 // compileRule reads a rule that is a mapping.
 func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
@@ -71,6 +71,8 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 			}
 		case "explain":
 			r.explain, r.explains = c.explain(value)
+		case "if":
+			keys.when = value
 		case "observe":
 			r.observe, _ = c.flag(value, "observe")
 		case "extra":
@@ -88,6 +90,9 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 	}
 	if n.Kind != yaml.MappingNode {
 		return
+	}
+	if keys.when != nil {
+		r.when = c.compileExpression(r, keys.when)
 	}
 	c.checkRule(r, n, keys)
 	if r.verb == approves {
@@ -112,7 +117,7 @@ func (c *compiler) compileVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.N
 	case "by", "within", "show":
 		takes = []verb{approves}
 	default:
-		c.unknown(key, "a rule", "tool", "resource", "prompt", "request", "method", "id", "args", "extra",
+		c.unknown(key, "a rule", "tool", "resource", "prompt", "request", "method", "id", "args", "if", "extra",
 			"because", "observe", "explain", "redact", "reads", "hide", "by", "within", "show")
 		return
 	}
@@ -157,13 +162,17 @@ func (c *compiler) checkRule(r *rule, n *yaml.Node, keys ruleKeys) {
 	case keys.extra == nil:
 	case r.verb == denies:
 		c.fail(keys.extra, "", "extra has no meaning in a deny rule: undeclared arguments never keep it from matching")
-	case len(r.args) == 0:
+	case !r.namesArguments():
 		c.fail(keys.extra, "", "extra has no meaning without args: such a rule matches any arguments")
 	case r.selector.kind == toolcall.Request:
 		c.fail(keys.extra, "", "extra has no meaning for a request: the protocol says what it may hold")
 	}
-	if keys.hide != nil && len(r.args) > 0 {
+	switch {
+	case keys.hide == nil:
+	case len(r.args) > 0:
 		c.fail(keys.hide, "", "hide has no meaning with args: such a rule never hides")
+	case r.when != nil && !r.when.listable():
+		c.fail(keys.hide, "", "hide has no meaning with an if that reads more than caller and tool: such a rule never hides")
 	}
 }
 

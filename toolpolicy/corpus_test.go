@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -185,8 +186,8 @@ func parse(t testing.TB, text string) toolcall.JSON {
 	return j
 }
 
-// callOf reads {"tool": "upstream/name", "args": {...}}. Without a catalogue
-// the tool declares the arguments that the call gives.
+// callOf reads {"tool": "upstream/name", "args": {...}, "at": TIME}. Without a
+// catalogue the tool declares the arguments that the call gives.
 func callOf(t testing.TB, j, catalogue toolcall.JSON) *toolcall.Call {
 	t.Helper()
 	for name, kind := range kinds {
@@ -196,6 +197,12 @@ func callOf(t testing.TB, j, catalogue toolcall.JSON) *toolcall.Call {
 		}
 		upstream, rest, _ := strings.Cut(target, "/")
 		c := &toolcall.Call{Kind: kind, Upstream: upstream, Name: rest, Args: j.Member("args")}
+		if at, ok := j.Member("at").Str(); ok {
+			var err error
+			if c.At, err = time.Parse(time.RFC3339, at); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if kind != toolcall.Tool {
 			return c
 		}

@@ -134,6 +134,11 @@ func (r *rule) verdictFor(v *view, out toolcall.Verdict, n *notes) toolcall.Verd
 			n.letter(o.letter())
 		}
 	}
+	if r.when != nil && (n != nil || out != toolcall.VerdictFalse) {
+		o := r.when.judge(*v.call)
+		out = and(out, o.verdict())
+		n.letter(o.letter())
+	}
 	if (n != nil || out == toolcall.VerdictTrue) && r.refusesExtras(v) {
 		n.letter('+')
 		return and(out, toolcall.VerdictUnknown)
@@ -146,16 +151,20 @@ func (r *rule) verdictFor(v *view, out toolcall.Verdict, n *notes) toolcall.Verd
 // by adding an argument. What a server asks of a client has no schema of its own:
 // the protocol says what it may hold.
 func (r *rule) refusesExtras(v *view) bool {
-	if r.verb == denies || len(r.args) == 0 || r.selector.kind == toolcall.Request {
+	if r.verb == denies || !r.namesArguments() || r.selector.kind == toolcall.Request {
 		return false
 	}
 	return v.call.Def == nil || !r.extra && v.hasUndeclared()
 }
 
+// namesArguments reports whether the rule constrains arguments: others than those
+// that it names could then be read in their place.
+func (r *rule) namesArguments() bool { return len(r.args) > 0 || r.when.readsArguments() }
+
 // Evaluate decides about a call. It is pure, and does not allocate for an
 // allowed call or one that a deny rule refuses; the words of a denial by
 // default, several questions at once, and observed rules that would have
-// decided otherwise do.
+// decided otherwise do. So does every "if" that is judged.
 //
 // Rules of all the caller's roles count alike: deny over approve over allow,
 // and nothing matching denies. An unknown condition gets the stricter of the

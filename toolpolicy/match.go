@@ -40,6 +40,13 @@ const (
 	notLiteral
 	notPlainArgument
 	notWords
+	lacking // unknown, of an expression, as are all below
+	notGiven
+	notComparable
+	notExact
+	tooLong
+	tooCostly
+	failing
 )
 
 func (o outcome) verdict() toolcall.Verdict {
@@ -99,6 +106,20 @@ func (o outcome) String() string {
 		return "a command with an argument or file that cannot be judged"
 	case notWords:
 		return "not a list of a program and its arguments"
+	case lacking:
+		return "about something that is absent"
+	case notGiven:
+		return "about something that is not known of the caller, the session or the time"
+	case notComparable:
+		return "about values whose types do not fit"
+	case notExact:
+		return "about a number that no double holds exactly"
+	case tooLong:
+		return "about a text, list or object that is too large for an expression"
+	case tooCostly:
+		return "more work than an expression may cost"
+	case failing:
+		return "an expression that failed"
 	}
 	return "not judged"
 }

@@ -59,6 +59,15 @@ func (r *rule) misses(v *view) (first toolcall.Miss, sentence string, failed int
 			}
 		}
 	}
+	if r.when != nil {
+		switch o := r.when.judge(*v.call); o {
+		case holds:
+		case fails:
+			note("", r.when.words.want, r.when.words.got, r.when.words.sentence)
+		default:
+			note("", r.when.words.want, o.String(), "the expression is "+o.String()+", wanted: "+r.when.words.want)
+		}
+	}
 	if r.refusesExtras(v) {
 		note("", "arguments that the tool declares", "not declared", "an argument is given that the tool does not declare")
 	}

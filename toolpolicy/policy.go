@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -26,6 +27,7 @@ type Policy struct {
 	roles    roles
 	profiles profiles
 	outside  []outside
+	personal bool // what lists show depends on more of a caller than the roles
 }
 
 // verb is what a matching rule does.
@@ -48,6 +50,7 @@ type rule struct {
 	line     int
 	selector selector
 	args     []argument
+	when     *expression // its "if"; nil without
 	because  string
 	asks     []*toolcall.Ask // of approve: one
 	redact   bits            // profiles
@@ -127,12 +130,17 @@ func (p *Policy) Roles(c toolcall.Caller) []string {
 	if c.IsZero() {
 		return nil
 	}
-	names := []string{everyone}
 	if p == nil {
-		return names
+		return []string{everyone}
 	}
-	set := p.roles.of(&c)
-	for i, name := range p.roles.names {
+	return p.roles.namesFor(&c)
+}
+
+// namesFor are the names of the roles of somebody, sorted.
+func (r *roles) namesFor(c *toolcall.Caller) []string {
+	names := []string{everyone}
+	set := r.of(c)
+	for i, name := range r.names {
 		if set.has(i) && name != everyone {
 			names = append(names, name)
 		}
@@ -180,10 +188,15 @@ func digestOf(files []File) string {
 }
 
 // VisibilityKey is equal for callers who see the same lists under this policy:
-// the names of their roles. It is empty for those who see nothing.
+// the names of their roles and, where an "if" that lists depend on reads more of
+// the caller, all of the caller. It is empty for those who see nothing.
 func (p *Policy) VisibilityKey(c toolcall.Caller) string {
 	if p == nil {
 		return ""
 	}
-	return strings.Join(p.Roles(c), " ")
+	key := strings.Join(p.Roles(c), " ")
+	if p.personal && !c.IsZero() {
+		key += fmt.Sprintf(" %q", []any{c.Person, c.Subject, c.Issuer, c.Client, c.Act, c.Groups})
+	}
+	return key
 }

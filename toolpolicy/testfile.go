@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -29,6 +30,7 @@ type example struct {
 	kind   toolcall.Kind // NoKind for a list
 	target selector
 	args   toolcall.JSON
+	at     time.Time // zero where the file does not say
 
 	expect      *toolcall.Effect
 	rule        string
@@ -184,6 +186,8 @@ func (r *testReader) example(n *yaml.Node) example {
 			e.has, e.lacks = r.list(value)
 		case "args":
 			e.args = r.object(value, "args")
+		case "at":
+			e.at = r.time(value)
 		case "expect":
 			e.expect = r.effect(value)
 		case "rule":
@@ -196,7 +200,7 @@ func (r *testReader) example(n *yaml.Node) example {
 			e.resultLacks = r.texts(value, "result_lacks")
 		default:
 			r.unknown(key, "a test", "name", "as", "call", "resource", "prompt", "request", "method", "list",
-				"args", "expect", "rule", "result", "result_has", "result_lacks")
+				"args", "at", "expect", "rule", "result", "result_has", "result_lacks")
 		}
 	}
 	if len(r.mistakes) == before { // else it would blame what follows from them
@@ -271,6 +275,19 @@ func (r *testReader) object(n *yaml.Node, what string) toolcall.JSON {
 		r.fail(n, "{...}", "%s must be a mapping", what)
 	}
 	return v
+}
+
+// time reads when a call is made (RFC 3339).
+func (r *testReader) time(n *yaml.Node) time.Time {
+	s, ok := r.text(n, "at")
+	if !ok {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		r.fail(n, `"2027-01-31T22:15:00Z"`, "at must be a time of RFC 3339")
+	}
+	return t
 }
 
 func (r *testReader) effect(n *yaml.Node) *toolcall.Effect {

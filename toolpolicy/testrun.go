@@ -45,7 +45,7 @@ func (t *TestFile) run(p *Policy, e *example) (failures []string) {
 		return t.runList(p, e)
 	}
 	upstream, name, _ := strings.Cut(e.target.text, "/")
-	call := &toolcall.Call{Caller: e.caller, Upstream: upstream, Kind: e.kind, Name: name, Args: e.args}
+	call := &toolcall.Call{Caller: e.caller, Upstream: upstream, Kind: e.kind, Name: name, Args: e.args, At: e.at}
 	if e.kind == toolcall.Tool {
 		if call.Def = t.definition(upstream, name, e.args); call.Def == nil {
 			return []string{fmt.Sprintf("the catalogue has no tool %s", e.target.text)}

@@ -13,7 +13,8 @@ import (
 // policy (from 1, in the order of the files), a colon, and a letter for each
 // matcher in the order of the text: T true, F false, A absent (false), U unknown.
 // A "?" before the letters says that the selector is unknown, a "+" behind them
-// that undeclared arguments make the rule unknown.
+// that undeclared arguments make the rule unknown. The letter of a rule's "if" comes
+// behind those of its args.
 //
 //	3:TF 7:U 9:T+ 12:
 func (p *Policy) Judge(c *toolcall.Call) toolcall.Decision {

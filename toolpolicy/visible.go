@@ -24,8 +24,8 @@ func (v Visibility) String() string {
 }
 
 // Visible reports whether some call of this name could be allowed or approved
-// for the caller. Conditions on caller and name are judged; those on arguments
-// are assumed to be satisfiable. A deny without arguments hides, unless it
+// for the caller. Conditions on caller and name are judged; those on arguments,
+// session and time are assumed to be satisfiable. A deny without them hides, unless it
 // says "hide: false", which lists.
 //
 // The name of a resource may be a template (RFC 6570): it is listed when some
@@ -40,7 +40,7 @@ func (p *Policy) Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name s
 		}
 	}
 	v := view{call: &toolcall.Call{Caller: c, Upstream: upstream, Kind: kind, Name: name}}
-	return p.visible(&c, p.index.about(kind, upstream, name), func(s *selector) reach {
+	return p.visible(v.call, p.index.about(kind, upstream, name), func(s *selector) reach {
 		switch s.judge(&v) {
 		case toolcall.VerdictTrue:
 			return reachesAll
@@ -54,7 +54,7 @@ func (p *Policy) Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name s
 func (p *Policy) templateVisible(c toolcall.Caller, upstream, prefix string) Visibility {
 	plain := plainURI(prefix, true)
 	about := p.index.about(toolcall.Resource, upstream, prefix)
-	return p.visible(&c, about, func(s *selector) reach {
+	return p.visible(&toolcall.Call{Caller: c, Upstream: upstream, Kind: toolcall.Resource}, about, func(s *selector) reach {
 		switch {
 		case !s.upstream.match(upstream):
 			return reachesNone
@@ -82,22 +82,22 @@ const (
 	reachesAll
 )
 
-// visible judges selectors alone.
-func (p *Policy) visible(c *toolcall.Caller, about candidates, judge func(*selector) reach) Visibility {
-	set := p.roles.of(c)
+// visible judges selectors, and what can be known of expressions before a call.
+func (p *Policy) visible(c *toolcall.Call, about candidates, judge func(*selector) reach) Visibility {
+	set := p.roles.of(&c.Caller)
 	listed := Hidden
 	for i, ok := about.next(); ok; i, ok = about.next() {
 		r := &p.rules[i]
 		if !set.has(r.role) || r.observe {
 			continue
 		}
-		switch about := judge(&r.selector); {
+		switch about := r.when.reach(judge(&r.selector), c); {
 		case about == reachesNone:
 		case r.verb != denies:
 			if about != reachUnknown {
 				listed = Listed
 			}
-		case about == reachesSome || len(r.args) > 0:
+		case about == reachesSome || len(r.args) > 0 || r.when != nil && !r.when.listable():
 		case r.shown:
 			listed = Listed
 		default:
