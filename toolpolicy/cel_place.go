@@ -25,7 +25,7 @@ func (d *document) placeIn(n *yaml.Node, offset int) (line, col int) {
 		}
 		r.col++
 	}
-	for _, want := range []rune(n.Value) {
+	for _, want := range n.Value {
 		if want == ' ' || want == '\n' || want == '\t' {
 			if offset == 0 {
 				break

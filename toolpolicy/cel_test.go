@@ -295,6 +295,31 @@ policy.yaml:16:35: if: found no matching overload for '_>_' applied to '(bool, i
 	}
 }
 
+// Where a role shows its limits, an expression is one that only the description can
+// tell; the schema of a rule that reads arguments is closed all the same.
+func TestNarrowTellsExpressions(t *testing.T) {
+	p := compile(t, `version: 1
+roles:
+  r:
+    groups: [r]
+    explain: limits
+    allow:
+      - {tool: t/x, if: args.a < args.b, args: {a: {max: 5}}}
+      - {tool: t/y, if: args.a == caller.subject}
+      - {tool: t/z, if: '"r" in caller.groups'}
+`)
+	for name, want := range map[string]string{
+		"x": `{"name":"x","inputSchema":{"type":"object","properties":{"a":{"type":"number","maximum":5},"b":{}},"required":["a"],"additionalProperties":false},"description":"Policy allows this call only with: if args.a < args.b."}`,
+		"y": `{"name":"y","inputSchema":{"type":"object","properties":{"a":{},"b":{}},"additionalProperties":false},"description":"Policy allows this call only with: if args.a == caller.subject."}`,
+		"z": `{"name":"z","inputSchema":{"type":"object","properties":{"a":{},"b":{}}}}`,
+	} {
+		def := toolcall.NewToolDef("t", parse(t, `{"name":"`+name+`","inputSchema":{"type":"object","properties":{"a":{},"b":{}}}}`))
+		if got := p.Narrow(member("r"), def).Text(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 func BenchmarkEvaluateIf(b *testing.B) {
 	for _, expression := range []string{
 		`args.amount <= 500`, `args.owner == caller.subject`, `args.to.all(t, t.endsWith("@example.com"))`, `now.getHours("Europe/Berlin") < 18`,

@@ -45,7 +45,7 @@ func (p *Policy) limitsOf(c *toolcall.Caller, def *toolcall.ToolDef) []*rule {
 		if !set.has(r.role) || r.observe || r.verb == denies || r.selector.judge(&v) != toolcall.VerdictTrue {
 			continue
 		}
-		if r.explain != toolcall.ExplainLimits || r.verb == allows && len(r.args) == 0 {
+		if r.explain != toolcall.ExplainLimits || r.verb == allows && !r.namesArguments() {
 			return nil
 		}
 		limits = append(limits, r)
@@ -89,6 +89,9 @@ func conditions(r *rule, which func(*test) bool) string {
 				said = append(said, a.path.String()+" "+t.words.want)
 			}
 		}
+	}
+	if r.when != nil {
+		said = append(said, r.when.words.want)
 	}
 	return strings.Join(said, ", ")
 }

@@ -48,7 +48,7 @@ func narrowSchema(def *toolcall.ToolDef, limits []*rule) (toolcall.JSON, map[*te
 	top := newNarrowing(len(limits))
 	closed := true
 	for i, r := range limits {
-		closed = closed && len(r.args) > 0 && !r.extra
+		closed = closed && r.namesArguments() && !r.extra
 		for j := range r.args {
 			top.say(def, i, &r.args[j], told)
 		}
