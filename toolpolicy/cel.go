@@ -16,12 +16,14 @@ import (
 // safe for concurrent use.
 //
 //	text ── compileExpression ──> checked, priced, planned once
-//	          cel_env.go   what there is to read, and what it may cost
+//	          cel_env.go   what there is to read
 //	          cel_check.go which functions, written-out patterns and zones
+//	          cel_cost.go  what it may cost, at load and for a call
 //	          cel_place.go from a place in the expression to one in the file
 //	call ── judge ──> true, false, unknown
 //	          cel_run.go   caller, tool, session and time of one call
-//	          cel_value.go the arguments, on the bytes that were judged
+//	          cel_value.go the arguments, on the bytes that were judged (and
+//	                       cel_object.go, cel_list.go)
 //	          cel_equal.go values of different types are not compared
 //
 // CEL's logic is the one of this package: && and || are Kleene's, and an error

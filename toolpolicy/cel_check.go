@@ -74,9 +74,15 @@ func (c *compiler) compileExpression(r *rule, n *yaml.Node) *expression {
 	}
 	e.program = program
 	line := strings.Join(strings.Fields(text), " ")
+	if runes := []rune(line); len(runes) > maxTold {
+		line = string(runes[:maxTold]) + "..."
+	}
 	e.words = words{"if " + line, "not so", "the call does not fulfil: " + line}
 	return e
 }
+
+// maxTold is how much of an expression a denial tells, in characters.
+const maxTold = 300
 
 func costText(units uint64) string {
 	if units >= 1<<40 {
@@ -123,7 +129,7 @@ func hintFor(message string) string {
 		return nearest(m[2], all)
 	}
 	names := []string{"args", "caller", "tool", "session", "now"}
-	if hint := nearest(m[2], slices.Concat(names, functions)); hint != "" {
+	if hint := nearest(m[2], slices.Concat(names, functions[:])); hint != "" {
 		return hint
 	}
 	return strings.Join(names, ", ")
@@ -133,7 +139,7 @@ func hintFor(message string) string {
 // stand for apart. What is not here is refused, so that a new version of the
 // library brings none that nobody looked at. Left out are dyn and type, which
 // would evade the check of types, and what makes long texts of short ones.
-var functions = []string{
+var functions = [...]string{
 	"size", "contains", "startsWith", "endsWith", "matches", "charAt", "indexOf", "lastIndexOf", "lowerAscii", "upperAscii",
 	"substring", "trim", "split", "int", "double", "string", "timestamp", "duration", "getFullYear", "getMonth", "getDate", "getDayOfMonth",
 	"getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds", "getMilliseconds",
@@ -214,8 +220,8 @@ func (e *expression) readName(name string, offset int, kind toolcall.Kind) {
 
 func (e *expression) checkCall(call ast.CallExpr, offset int, at func(ast.Expr) int) {
 	name, args := call.FunctionName(), call.Args()
-	if !isOperator(name) && !slices.Contains(functions, name) {
-		e.origin.fail(offset, nearest(name, functions), "the function %s is not supported", name)
+	if !isOperator(name) && !slices.Contains(functions[:], name) {
+		e.origin.fail(offset, nearest(name, functions[:]), "the function %s is not supported", name)
 		return
 	}
 	// What is behind a method call is its only argument; matches(a, b) has two.
