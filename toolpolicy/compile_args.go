@@ -2,7 +2,6 @@ package toolpolicy
 
 import (
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -56,13 +55,13 @@ func (c *compiler) compileMatchers(n *yaml.Node) []test {
 	for key, value := range c.members(n, "conditions") {
 		values[key.Value] = value
 	}
-	var roots []string // not_glob needs them as well
+	var where pathScope // not_glob needs it as well
 	if value := values["under"]; value != nil {
-		roots = c.roots(value)
+		where = c.pathScope(value)
 	}
 	var out []test
 	for key, value := range c.members(n, "conditions") {
-		if m := c.compileMatcher(key, value, roots); m != nil {
+		if m := c.compileMatcher(key, value, where); m != nil {
 			out = append(out, newTest(m))
 		}
 		if key.Value == "not_glob" && values["under"] == nil {
@@ -77,7 +76,7 @@ func (c *compiler) compileMatchers(n *yaml.Node) []test {
 }
 
 // compileMatcher reads one condition; nil after a mistake.
-func (c *compiler) compileMatcher(key, value *yaml.Node, roots []string) matcher {
+func (c *compiler) compileMatcher(key, value *yaml.Node, where pathScope) matcher {
 	switch key.Value {
 	case "equals":
 		if v, ok := c.value(value, "equals"); ok {
@@ -118,9 +117,9 @@ func (c *compiler) compileMatcher(key, value *yaml.Node, roots []string) matcher
 			c.fail(value, "", "glob %q: %s", text, why)
 		}
 	case "under":
-		return &under{roots}
+		return &under{where}
 	case "not_glob":
-		return c.compileNotGlob(value, roots)
+		return c.compileNotGlob(value, where)
 	case "len":
 		return c.compileLength(value)
 	case "shell":
@@ -189,48 +188,6 @@ func (c *compiler) oneOrMore(n *yaml.Node, what string) []*yaml.Node {
 		return c.elements(n, what)
 	}
 	return []*yaml.Node{n}
-}
-
-// roots reads plain absolute paths.
-func (c *compiler) roots(n *yaml.Node) []string {
-	var roots []string
-	for _, e := range c.oneOrMore(n, "under") {
-		root, ok := c.text(e, "under")
-		if !ok {
-			continue
-		}
-		if root != "/" {
-			root = strings.TrimSuffix(root, "/")
-		}
-		if !plainPath(root) {
-			c.fail(e, "/srv/projects", "under takes absolute paths without empty, dot or encoded segments, and %q is none", root)
-			continue
-		}
-		roots = append(roots, root)
-	}
-	return roots
-}
-
-func (c *compiler) compileNotGlob(n *yaml.Node, roots []string) matcher {
-	m := &notGlob{roots: roots}
-	var texts []string
-	for _, e := range c.oneOrMore(n, "not_glob") {
-		text, ok := c.text(e, "not_glob")
-		if !ok {
-			continue
-		}
-		// A final slash would stand for an empty segment, which no path has; what
-		// the glob covers includes everything below it anyhow.
-		g, why := compileGlob(strings.TrimSuffix(text, "/"))
-		if why != "" {
-			c.fail(e, "", "not_glob %q: %s", text, why)
-			continue
-		}
-		m.globs = append(m.globs, g.folded())
-		texts = append(texts, text)
-	}
-	m.text = strings.Join(texts, ", ")
-	return m
 }
 
 // compileLength reads len: 5, or len: {min: 1, max: 5}.

@@ -19,9 +19,9 @@ func (c *compiler) compileShell(n *yaml.Node) matcher {
 		case "allow":
 			m.uses = c.shellUses(value)
 		case "read_under":
-			m.read = c.roots(value)
+			m.read = c.roots(value, key.Value)
 		case "write_under":
-			m.write = c.roots(value)
+			m.write = c.roots(value, key.Value)
 		default:
 			c.unknown(key, "shell", "programs", "allow", "read_under", "write_under")
 		}

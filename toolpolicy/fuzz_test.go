@@ -102,12 +102,14 @@ func FuzzGlob(f *testing.F) {
 			}
 		}
 		above.WriteString(exact.String() + `(/.*)?`)
+		// Full case folding, which regular expressions do not have, only adds.
+		more := fold && !(isASCII(pattern) && isASCII(s))
 		re := regexp.MustCompile(`(?` + flags + `)\A(?:` + exact.String() + `)\z`)
-		if g.match(s) != re.MatchString(s) {
+		if g.match(s) != re.MatchString(s) && !(more && g.match(s)) {
 			t.Fatalf("%q over %q: %v, and %s says otherwise", pattern, s, g.match(s), re)
 		}
 		re = regexp.MustCompile(`(?` + flags + `)\A(?:` + above.String() + `)\z`)
-		if g.matchAbove(s) != re.MatchString(s) {
+		if g.matchAbove(s) != re.MatchString(s) && !(more && g.matchAbove(s)) {
 			t.Fatalf("%q at or above %q: %v, and %s says otherwise", pattern, s, g.matchAbove(s), re)
 		}
 	})

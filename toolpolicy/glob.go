@@ -4,6 +4,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 // glob is a path pattern: * stands for any characters but "/", ? for one such
@@ -13,6 +16,7 @@ type glob struct {
 	text     string
 	segments []string // folded where fold is set
 	fold     bool     // case does not count
+	expanded []string // the segments by full case folding; set where fold is
 }
 
 // compileGlob refuses what other globs give a meaning to and this one does
@@ -38,11 +42,30 @@ func compileGlob(text string) (g glob, why string) {
 
 // folded is the same glob, to which case does not count.
 func (g glob) folded() glob {
-	folded := glob{text: g.text, segments: make([]string, len(g.segments)), fold: true}
-	for i, s := range g.segments {
-		folded.segments[i] = strings.Map(foldRune, s)
+	folded := glob{text: g.text, fold: true}
+	for _, s := range g.segments {
+		folded.segments = append(folded.segments, strings.Map(foldRune, s))
+		folded.expanded = append(folded.expanded, strings.Map(foldRune, foldFully(s)))
 	}
 	return folded
+}
+
+// foldFully is s by full case folding (Unicode 3.13, D145), which takes one
+// character for several: to APFS and to ext4 with casefold ".\u00dfh" is ".ssh".
+func foldFully(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	return norm.NFC.String(cases.Fold().String(norm.NFD.String(s)))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // match reports whether the glob stands for the whole of s.
@@ -71,7 +94,7 @@ func (g glob) matchSegments(s string, above bool) bool {
 			continue
 		}
 		segment, tail, rest := strings.Cut(s, "/")
-		if i < len(patterns) && matchSegment(patterns[i], segment, g.fold) {
+		if i < len(patterns) && g.matchOne(i, segment) {
 			i, s, more = i+1, tail, rest
 			continue
 		}
@@ -88,6 +111,15 @@ func (g glob) matchSegments(s string, above bool) bool {
 		i++
 	}
 	return i == len(patterns)
+}
+
+// matchOne matches one segment of s by the i-th of the glob: as written and,
+// where case does not count, by what both expand to.
+func (g glob) matchOne(i int, s string) bool {
+	if matchSegment(g.segments[i], s, g.fold) {
+		return true
+	}
+	return g.fold && (g.segments[i] != g.expanded[i] || !isASCII(s)) && matchSegment(g.expanded[i], foldFully(s), true)
 }
 
 // matchSegment matches * and ? within one segment, in at most

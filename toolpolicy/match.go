@@ -34,6 +34,8 @@ const (
 	notSized
 	notSameType
 	notPlainPath
+	notPlainRelative
+	notPlainFileURL
 	notPlainText
 	tooVast
 	notPlainShell
@@ -94,6 +96,10 @@ func (o outcome) String() string {
 		return "of another type"
 	case notPlainPath:
 		return "not a plain absolute path"
+	case notPlainRelative:
+		return "not a plain path"
+	case notPlainFileURL:
+		return "not a plain file URL"
 	case notPlainText:
 		return "a text with dot segments, backslashes or control characters"
 	case tooVast:

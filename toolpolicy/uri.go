@@ -95,12 +95,19 @@ func plainCharacters(s string) bool {
 // mustBeEncoded reports whether the two hexadecimal digits, in capitals, stand
 // for a byte that has no other spelling in a URI and separates nothing.
 func mustBeEncoded(high, low byte) bool {
-	h, l := strings.IndexByte("0123456789ABCDEF", high), strings.IndexByte("0123456789ABCDEF", low)
-	if h < 0 || l < 0 {
+	if strings.IndexByte(hexDigits, high) < 0 || strings.IndexByte(hexDigits, low) < 0 {
 		return false
 	}
-	c := byte(h<<4 | l)
+	c := hexByte(high, low)
 	return c >= 0x20 && c != 0x7F && c != '/' && c != '\\' && c != '%' && !isPchar(c)
+}
+
+// hexDigits are those of a percent-encoding (RFC 3986, 2.1: capitals).
+const hexDigits = "0123456789ABCDEF"
+
+// hexByte is the byte that two hexDigits stand for.
+func hexByte(high, low byte) byte {
+	return byte(strings.IndexByte(hexDigits, high)<<4 | strings.IndexByte(hexDigits, low))
 }
 
 // isPchar is RFC 3986's pchar without its percent-encoded form.
