@@ -11,7 +11,7 @@ import (
 // matcherKeys are the conditions of this version.
 var matcherKeys = [...]string{
 	"equals", "in", "not_in", "min", "max", "above", "below", "integer", "matches", "search",
-	"prefix", "glob", "under", "not_glob", "len", "present", "shell", "argv",
+	"prefix", "glob", "under", "not_glob", "url", "cidr", "email", "len", "present", "shell", "argv",
 }
 
 func (c *compiler) compileArgs(n *yaml.Node) []argument {
@@ -120,6 +120,12 @@ func (c *compiler) compileMatcher(key, value *yaml.Node, where pathScope) matche
 		return &under{where}
 	case "not_glob":
 		return c.compileNotGlob(value, where)
+	case "url":
+		return c.compileURL(value)
+	case "cidr":
+		return c.compileCIDR(value)
+	case "email":
+		return c.compileEmail(value)
 	case "len":
 		return c.compileLength(value)
 	case "shell":

@@ -167,6 +167,9 @@ func (c *compiler) checkRule(r *rule, n *yaml.Node, keys ruleKeys) {
 	case r.selector.kind == toolcall.Request:
 		c.fail(keys.extra, "", "extra has no meaning for a request: the protocol says what it may hold")
 	}
+	if r.verb == denies && r.passesPublicOnly() {
+		c.fail(n, "an allow rule with deny_private", "deny_private says what passes: a deny rule with it would deny the public internet and let the private through")
+	}
 	switch {
 	case keys.hide == nil:
 	case len(r.args) > 0:

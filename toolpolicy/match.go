@@ -38,6 +38,12 @@ const (
 	notPlainFileURL
 	notPlainText
 	tooVast
+	notPlainURL
+	unsaidURL
+	notPlainAddress
+	partlyInside
+	embedsAddress
+	notPlainEmail
 	notPlainShell
 	notLiteral
 	notPlainArgument
@@ -104,6 +110,18 @@ func (o outcome) String() string {
 		return "a text with dot segments, backslashes or control characters"
 	case tooVast:
 		return "a number beyond comparison"
+	case notPlainURL:
+		return "not a plain URL"
+	case unsaidURL:
+		return "a URL of a scheme or port that the rule does not speak of"
+	case notPlainAddress:
+		return "not a plain IP address or prefix"
+	case partlyInside:
+		return "a prefix that lies inside only in part"
+	case embedsAddress:
+		return "an IPv6 address that may stand for an IPv4 address"
+	case notPlainEmail:
+		return "not one plain mail address"
 	case notPlainShell:
 		return "not a command that all shells read alike"
 	case notLiteral:

@@ -14,7 +14,7 @@ import (
 // unknown is never allowed and always denied.
 func TestAttacks(t *testing.T) {
 	for _, corpus := range []struct{ file, condition string }{
-		{"paths", "%s"},
+		{"paths", "%s"}, {"url", "{url: %s}"}, {"cidr", "{cidr: %s}"}, {"email", "{email: %s}"},
 	} {
 		t.Run(corpus.file, func(t *testing.T) {
 			path := "../testdata/match/" + corpus.file + ".txt"

@@ -48,6 +48,7 @@ var doors = map[string][]string{
 	"golang.org/x/time":           {"identity", "mcpproxy"},
 	"golang.org/x/sync":           {"mcpproxy"},
 	"golang.org/x/text":           {"toolpolicy"},
+	"golang.org/x/net":            {"toolpolicy"},
 	"mvdan.cc/sh":                 {"toolpolicy"},
 
 	"database/sql": {"store"},
