@@ -112,16 +112,19 @@ func (d *ToolDef) Declares(arg string) bool {
 	return ok
 }
 
-// Default is the default that the schema declares for an argument at a Single
-// path; zero when there is none. Below the argument itself only properties and
-// references are followed.
-func (d *ToolDef) Default(p Path) JSON {
-	if d == nil || p.IsZero() || !p.Single() {
+// Default is the default that the schema declares for an argument at a path of
+// names, indexes and "#"; zero when there is none, and for other paths. Below the
+// argument itself only properties, items and references are followed.
+func (d *ToolDef) Default(p Path) JSON { return d.DefaultOn(p, len(p.steps)) }
+
+// DefaultOn is Default for the place that the first n steps of a path lead to.
+func (d *ToolDef) DefaultOn(p Path, n int) JSON {
+	if d == nil || n <= 0 || n > len(p.steps) || p.steps[0].Kind != StepName {
 		return JSON{}
 	}
 	at := d.args[p.steps[0].Name]
-	for _, s := range p.steps[1:] {
-		at = d.deref(at).Member("properties").Member(s.Name)
+	for i := range p.steps[1:n] {
+		at = d.below(at, &p.steps[i+1])
 	}
 	if own := at.Member("default"); !own.IsZero() {
 		return own
@@ -153,6 +156,22 @@ func (d *ToolDef) Resolve(schema JSON) JSON {
 		return JSON{}
 	}
 	return d.deref(schema)
+}
+
+// below is the schema of what a step leads to from a value of the given schema.
+// An index is one of a list where the schema has items and no such property.
+func (d *ToolDef) below(schema JSON, s *Step) JSON {
+	schema = d.deref(schema)
+	switch s.Kind {
+	case StepName:
+		if next := schema.Member("properties").Member(s.Name); !next.IsZero() || s.Index < 0 {
+			return next
+		}
+		return schema.Member("items")
+	case StepEach:
+		return schema.Member("items")
+	}
+	return JSON{}
 }
 
 // deref follows the $ref of a schema, and that of what it leads to.

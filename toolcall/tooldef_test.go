@@ -75,7 +75,9 @@ func TestDefault(t *testing.T) {
 			"far": {"$ref": "#/$defs/alias"},
 			"filter": {"$ref": "#/$defs/filter"},
 			"loop": {"$ref": "#/$defs/loop"},
-			"odd": 7
+			"odd": 7,
+			"list": {"items": {"properties": {"n": {"default": 3}}}},
+			"refs": {"items": {"$ref": "#/$defs/filter"}}
 		},
 		"$defs": {
 			"mode": {"default": "r"},
@@ -88,9 +90,16 @@ func TestDefault(t *testing.T) {
 		"limit": "10", "none": "null", "mode": `"r"`, "own": `"rw"`, "far": `"r"`,
 		"filter": "", "filter.ext": `[".go"]`, "filter.in.in.ext": `[".go"]`, "filter.x": "", "filter.0": "",
 		"loop": "", "loop.a": "", "odd": "", "odd.a": "", "unknown": "", "unknown.a": "", "filter.#": "", "**.ext": "",
+		"list.#.n": "3", "list.7.n": "3", "list.#.x": "", "list.n": "", "list.*.n": "", "list.**.n": "", "refs.#.ext": `[".go"]`, "#.n": "",
 	} {
 		if got := d.Default(mustPath(t, path)).Text(); got != want {
 			t.Errorf("default of %s: %q, want %q", path, got, want)
+		}
+	}
+	on := mustPath(t, "filter.ext.0")
+	for n, want := range map[int]string{-1: "", 0: "", 1: "", 2: `[".go"]`, 3: "", 4: ""} {
+		if got := d.DefaultOn(on, n).Text(); got != want {
+			t.Errorf("default on %d steps of %s: %q, want %q", n, on, got, want)
 		}
 	}
 	if got := d.Default(toolcall.Path{}); !got.IsZero() {
