@@ -12,56 +12,34 @@ import (
 var matcherKeys = [...]string{
 	"equals", "in", "not_in", "min", "max", "above", "below", "integer", "matches", "search",
 	"prefix", "glob", "under", "not_glob", "url", "cidr", "email", "len", "present", "shell", "argv",
+	"each", "any", "json", "detect", "not", "any_of", "optional",
 }
 
-func (c *compiler) compileArgs(n *yaml.Node) []argument {
-	var out []argument
-	for key, value := range c.members(n, "args") {
-		path, ok := c.argumentPath(key, key.Value)
-		if !ok {
-			continue
-		}
-		a := argument{path: path}
-		switch {
-		case value.Kind == yaml.MappingNode:
-			a.tests = c.compileMatchers(value)
-		case value.Kind == yaml.SequenceNode:
-			c.fail(value, "{in: [...]}", "a list is no condition")
-		case value.Kind == yaml.AliasNode:
-		default:
-			if v, ok := c.value(value, "the value"); ok {
-				a.tests = []test{newTest(&oneOf{values: []toolcall.JSON{v}, key: "equals"})}
-			}
-		}
-		out = append(out, a)
-	}
-	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
-		c.fail(n, "leave args out", "args is empty: a rule without args matches any arguments")
-	}
-	return out
-}
-
-func newTest(m matcher) test {
-	_, presence := m.(present)
-	return test{matcher: m, words: m.words(), presence: presence}
-}
-
-// compileMatchers reads the conditions on one argument; all must hold.
-func (c *compiler) compileMatchers(n *yaml.Node) []test {
-	if len(n.Content) == 0 {
-		c.fail(n, "{present: true}", "no condition is written")
-	}
+// compileMatchers reads the conditions on one value; all must hold.
+func (c *compiler) compileMatchers(n *yaml.Node, at spot) conjunction {
 	values := map[string]*yaml.Node{}
 	for key, value := range c.members(n, "conditions") {
 		values[key.Value] = value
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	if len(values) == 0 || len(values) == 1 && values["optional"] != nil {
+		c.fail(n, "{present: true}", "no condition is written")
 	}
 	var where pathScope // not_glob needs it as well
 	if value := values["under"]; value != nil {
 		where = c.pathScope(value)
 	}
-	var out []test
+	var out conjunction
 	for key, value := range c.members(n, "conditions") {
-		if m := c.compileMatcher(key, value, where); m != nil {
+		if !c.checkSpot(key, value, at) {
+			continue
+		}
+		if t, ok := c.compileBranches(key, value, at); ok {
+			out = append(out, t)
+		} else if m := c.compileMatcher(key, value, where); m != nil {
+			c.checkPublicOnly(value, m, at)
 			out = append(out, newTest(m))
 		}
 		if key.Value == "not_glob" && values["under"] == nil {
@@ -69,7 +47,11 @@ func (c *compiler) compileMatchers(n *yaml.Node) []test {
 		}
 	}
 	c.checkBounds(values)
-	if p := values["present"]; p != nil && p.Value == "false" && len(values) > 1 {
+	switch p := values["present"]; {
+	case p == nil:
+	case values["optional"] != nil:
+		c.fail(values["optional"], "leave one of them out", "optional has no meaning beside present")
+	case p.Value == "false" && len(values) > 1:
 		c.fail(p, "present: false alone", "what must be absent has no value for the other conditions")
 	}
 	return out
@@ -132,6 +114,8 @@ func (c *compiler) compileMatcher(key, value *yaml.Node, where pathScope) matche
 		return c.compileShell(value)
 	case "argv":
 		return c.compileArgv(value)
+	case "detect":
+		return c.compileDetect(value)
 	case "present":
 		if wanted, ok := c.flag(value, "present"); ok {
 			return present{wanted}

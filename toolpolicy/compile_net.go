@@ -47,17 +47,11 @@ func (c *compiler) compileURL(n *yaml.Node) matcher {
 	return m
 }
 
-// passesPublicOnly reports whether a condition of the rule is a URL with
-// deny_private.
-func (r *rule) passesPublicOnly() bool {
-	for _, a := range r.args {
-		for _, t := range a.tests {
-			if m, ok := t.matcher.(*webURL); ok && m.refusePrivate {
-				return true
-			}
-		}
+// checkPublicOnly refuses deny_private where a rule forbids.
+func (c *compiler) checkPublicOnly(n *yaml.Node, m matcher, at spot) {
+	if u, ok := m.(*webURL); ok && u.refusePrivate && at.quantifier == some {
+		c.fail(n, "an allow rule with deny_private", "deny_private says what passes: a deny rule with it would deny the public internet and let the private through")
 	}
-	return false
 }
 
 func (c *compiler) urlSchemes(n *yaml.Node) []string {

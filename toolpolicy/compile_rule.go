@@ -65,10 +65,8 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 		case "because":
 			r.because, _ = c.text(value, "because")
 		case "args":
-			r.args = c.compileArgs(value)
-			if r.verb == denies {
-				c.checkShellVerb(value)
-			}
+			_, open := mappingValue(n, "extra")
+			r.args = c.compileArgs(value, r.verb, open)
 		case "explain":
 			r.explain, r.explains = c.explain(value)
 		case "if":
@@ -167,9 +165,6 @@ func (c *compiler) checkRule(r *rule, n *yaml.Node, keys ruleKeys) {
 	case r.selector.kind == toolcall.Request:
 		c.fail(keys.extra, "", "extra has no meaning for a request: the protocol says what it may hold")
 	}
-	if r.verb == denies && r.passesPublicOnly() {
-		c.fail(n, "an allow rule with deny_private", "deny_private says what passes: a deny rule with it would deny the public internet and let the private through")
-	}
 	switch {
 	case keys.hide == nil:
 	case len(r.args) > 0:
@@ -249,7 +244,7 @@ func (c *compiler) argumentPath(n *yaml.Node, text string) (toolcall.Path, bool)
 		c.fail(n, "", "%v", err)
 		return p, false
 	case !p.Single():
-		c.fail(n, "", "the path %q names many positions; conditions on each or any of them are not supported by this version", text)
+		c.fail(n, "", "the path %q names many positions; an approver is shown one value for each", text)
 		return p, false
 	}
 	return p, true

@@ -135,7 +135,7 @@ func (c *compiler) compileProgram(n *yaml.Node) (name string, p program) {
 			if value.Kind != yaml.MappingNode {
 				c.fail(value, "{under: /srv/projects}", "operands takes conditions, as an argument does")
 			} else {
-				p.operands = c.compileMatchers(value)
+				p.operands = c.compileMatchers(value, spot{quantifier: every, element: true})
 			}
 		default:
 			c.unknown(key, "a program", "name", "first", "flags", "operands", "args")
@@ -165,21 +165,6 @@ func (c *compiler) flags(n *yaml.Node) []wild {
 		out = append(out, compileWild(text))
 	}
 	return out
-}
-
-// checkShellVerb refuses shell and argv in a deny: they are true of a command
-// that does nothing else, and would let pass what does more.
-func (c *compiler) checkShellVerb(args *yaml.Node) {
-	if args.Kind != yaml.MappingNode {
-		return
-	}
-	for i := 1; i < len(args.Content); i += 2 {
-		for _, key := range [...]string{"shell", "argv"} {
-			if value, has := mappingValue(args.Content[i], key); has && args.Content[i].Kind == yaml.MappingNode {
-				c.fail(value, "", "%s in a deny would let pass every command that does something else as well: allow what may run", key)
-			}
-		}
-	}
 }
 
 // programName is a name to be found along the PATH, or an absolute path. A

@@ -1,10 +1,6 @@
 package toolpolicy
 
-import (
-	"unicode/utf8"
-
-	"mcpguard/toolcall"
-)
+import "mcpguard/toolcall"
 
 // view is a call with what is found out about it once for all rules. It lives
 // on the stack of one evaluation.
@@ -51,68 +47,6 @@ func (v *view) plainURI() bool {
 	return v.plain == yes
 }
 
-// find goes to an argument. Absent are also arguments of a call without any;
-// a name beside the wanted one that folds with it makes both unknown, because
-// nobody knows which of them the tool will read.
-func (v *view) find(path toolcall.Path) finding {
-	at := v.call.Args
-	for _, step := range path.Steps() {
-		var next toolcall.JSON
-		switch at.Type() {
-		case toolcall.NoType: // a call without arguments
-		case toolcall.ObjectType:
-			for m := at.Members(); m.Next(); {
-				if m.NameIs(step.Name) {
-					next = m.Value()
-				} else if mayFold(&m, step.Name) && toolcall.SameFolded(m.Name(), step.Name) {
-					return finding{how: variant}
-				}
-			}
-		case toolcall.ArrayType:
-			if step.Index < 0 {
-				return finding{how: blocked}
-			}
-			next = element(at, step.Index)
-		default:
-			return finding{how: blocked}
-		}
-		if next.IsZero() {
-			return v.missing(path)
-		}
-		at = next
-	}
-	return finding{given: at, how: holds}
-}
-
-// mayFold is a quick no for most names: letters of ASCII fold with their other
-// case, and with nothing else of ASCII.
-func mayFold(m *toolcall.Members, name string) bool {
-	a, b := m.RawName().Text()[1], name[0] // of an empty name, the closing quote
-	if a >= utf8.RuneSelf || b >= utf8.RuneSelf || a == '\\' {
-		return true
-	}
-	return a|0x20 == b|0x20
-}
-
-func (v *view) missing(path toolcall.Path) finding {
-	switch {
-	case v.call.Kind == toolcall.Request:
-		return finding{how: absent} // the protocol declares them, and no default
-	case v.call.Def == nil:
-		return finding{how: undefined}
-	}
-	return finding{fallback: v.call.Def.Default(path), how: absent}
-}
-
-func element(list toolcall.JSON, index int) toolcall.JSON {
-	for e := list.Elements(); e.Next(); index-- {
-		if index == 0 {
-			return e.Value()
-		}
-	}
-	return toolcall.JSON{}
-}
-
 // verdict is whether the rule matches. Conditions are all asked for together;
 // of an unknown one the stricter answer is taken later, by the verb.
 func (r *rule) verdict(v *view) toolcall.Verdict {
@@ -122,17 +56,12 @@ func (r *rule) verdict(v *view) toolcall.Verdict {
 // verdictFor is the verdict of a rule whose selector was judged already. With n it
 // notes what every condition came to; without, it stops at the first that fails.
 func (r *rule) verdictFor(v *view, out toolcall.Verdict, n *notes) toolcall.Verdict {
+	in := lookup{v.call.Args, v.call}
 	for i := range r.args {
 		if out == toolcall.VerdictFalse && n == nil {
 			return out
 		}
-		a := &r.args[i]
-		found := v.find(a.path)
-		for j := range a.tests {
-			o := a.tests[j].outcome(found)
-			out = and(out, o.verdict())
-			n.letter(o.letter())
-		}
+		out = and(out, r.args[i].outcome(in, n).verdict())
 	}
 	if r.when != nil && (n != nil || out != toolcall.VerdictFalse) {
 		o := r.when.judge(*v.call)

@@ -21,17 +21,22 @@ type words struct{ want, got, sentence string }
 type outcome uint8
 
 const (
-	unjudged  outcome = iota
-	holds             // the only true one
-	fails             // false
-	absent            // false: neither given nor declared with a default
-	blocked           // unknown: something on the way to it is no object or list
-	variant           // unknown: a name beside it differs only by case
-	undefined         // unknown: absent, and the tool's schema is not known
-	isNull            // unknown: null may count as given or as absent
-	notNumber         // unknown, as are all below
+	unjudged   outcome = iota
+	holds              // the only true one
+	fails              // false
+	absent             // false: neither given nor declared with a default
+	blocked            // unknown: something on the way to it is no object or list
+	variant            // unknown: a name beside it differs only by case
+	undefined          // unknown: absent, and the tool's schema is not known
+	unanswered         // unknown: absent, and a "not" asks for the contrary
+	mixed              // unknown: true at some of the positions of a path, and not at others
+	unnamed            // unknown: a JSON text has members that no path names
+	isNull             // unknown: null may count as given or as absent
+	notNumber          // unknown, as are all below
 	notText
 	notSized
+	notList
+	notJSON
 	notSameType
 	notPlainPath
 	notPlainRelative
@@ -82,8 +87,12 @@ func (o outcome) letter() byte {
 
 func (o outcome) String() string {
 	switch o {
-	case absent:
+	case absent, unanswered:
 		return "absent"
+	case mixed:
+		return "right in some places and not in others"
+	case unnamed:
+		return "JSON with members that no condition names"
 	case blocked:
 		return "inside a value that is no object or list"
 	case variant:
@@ -98,6 +107,10 @@ func (o outcome) String() string {
 		return "not a text"
 	case notSized:
 		return "not a text, list or object"
+	case notList:
+		return "not a list"
+	case notJSON:
+		return "not a JSON text with one reading"
 	case notSameType:
 		return "of another type"
 	case notPlainPath:
@@ -146,38 +159,6 @@ func (o outcome) String() string {
 		return "an expression that failed"
 	}
 	return "not judged"
-}
-
-// argument is a position in a call's arguments and what is asked of it.
-type argument struct {
-	path  toolcall.Path
-	tests []test
-}
-
-// test is a compiled condition.
-type test struct {
-	matcher
-	words    words // of the matcher, built once
-	presence bool  // it judges whether the argument was given; defaults do not count
-}
-
-// finding is what a call holds at the position of an argument.
-type finding struct {
-	given    toolcall.JSON // as the caller sent it; zero when absent
-	fallback toolcall.JSON // the declared default; zero when there is none
-	how      outcome       // holds (given), absent, undefined, blocked or variant
-}
-
-func (t *test) outcome(f finding) outcome {
-	switch {
-	case f.how == blocked || f.how == variant:
-		return f.how
-	case t.presence || f.how == holds:
-		return t.judge(f.given)
-	case !f.fallback.IsZero():
-		return t.judge(f.fallback)
-	}
-	return f.how
 }
 
 // and is Kleene's: false wins over unknown, unknown over true.

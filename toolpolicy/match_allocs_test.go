@@ -41,7 +41,7 @@ func TestMatchersDoNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		tests := p.rules[0].args[0].tests
-		last := tests[len(tests)-1]
+		last := tests[len(tests)-1].matcher
 		if got := last.judge(v); got != c.want {
 			t.Errorf("%s of %s: %s, want %s", c.condition, c.value, got, c.want)
 		}

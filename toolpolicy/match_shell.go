@@ -131,9 +131,9 @@ func (p *programs) judge(command []shellWord) outcome {
 // program says which arguments a program may have. The zero program takes none.
 type program struct {
 	anyArgs  bool
-	first    []string // what the first argument must be one of; nil: nothing is asked
-	flags    []wild   // words that begin with "-", "--" included
-	operands []test   // what every other word must meet; nil: there may be none
+	first    []string    // what the first argument must be one of; nil: nothing is asked
+	flags    []wild      // words that begin with "-", "--" included
+	operands conjunction // what every other word must meet; nil: there may be none
 }
 
 func (p *program) judge(args []shellWord) outcome {
@@ -161,14 +161,9 @@ func (p *program) judgeArgument(arg shellWord, leads bool) outcome {
 	case p.operands == nil:
 		return fails
 	}
-	out := holds
-	word := toolcall.Quote(arg.text)
-	for i := range p.operands {
-		o := p.operands[i].judge(word)
-		if o.verdict() == toolcall.VerdictUnknown {
-			o = notPlainArgument // the words are about the argument of the call
-		}
-		out = both(out, o)
+	out := p.operands.outcome(finding{given: toolcall.Quote(arg.text), how: holds}, nil)
+	if out.verdict() == toolcall.VerdictUnknown {
+		return notPlainArgument // the words are about the argument of the call
 	}
 	return out
 }
@@ -191,11 +186,7 @@ func (p *program) usage(name string) string {
 		parts = append(parts, "["+strings.Join(flags, "|")+"]")
 	}
 	if p.operands != nil {
-		wants := make([]string, len(p.operands))
-		for i, t := range p.operands {
-			wants[i] = t.words.want
-		}
-		parts = append(parts, "["+strings.Join(wants, " and ")+"]")
+		parts = append(parts, "["+p.operands.want()+"]")
 	}
 	return strings.Join(parts, " ")
 }

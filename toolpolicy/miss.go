@@ -45,17 +45,21 @@ func (r *rule) misses(v *view) (first toolcall.Miss, sentence string, failed int
 		note("", r.selector.text, "a URI with more than one reading",
 			"the URI could be read as another resource")
 	}
+	in := lookup{v.call.Args, v.call}
 	for i := range r.args {
-		path := r.args[i].path
-		found := v.find(path)
+		label := r.args[i].text
+		if label == whole {
+			label = "one of the arguments"
+		}
 		for j := range r.args[i].tests {
-			t := &r.args[i].tests[j]
-			switch o := t.outcome(found); o {
+			one := r.args[i] // with this condition alone, to tell which one fails
+			one.tests = one.tests[j : j+1]
+			switch t, o := &one.tests[0], one.outcome(in, nil); o {
 			case holds:
 			case fails:
-				note(path.String(), t.words.want, t.words.got, path.String()+" "+t.words.sentence)
+				note(one.text, t.words.want, t.words.got, label+" "+t.words.sentence)
 			default:
-				note(path.String(), t.words.want, o.String(), path.String()+" is "+o.String()+", wanted: "+t.words.want)
+				note(one.text, t.words.want, o.String(), label+" is "+o.String()+", wanted: "+t.words.want)
 			}
 		}
 	}

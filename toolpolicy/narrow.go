@@ -86,7 +86,7 @@ func conditions(r *rule, which func(*test) bool) string {
 		a := &r.args[i]
 		for j := range a.tests {
 			if t := &a.tests[j]; which(t) {
-				said = append(said, a.path.String()+" "+t.words.want)
+				said = append(said, a.text+" "+t.words.want+ifGiven(a))
 			}
 		}
 	}
@@ -94,4 +94,11 @@ func conditions(r *rule, which func(*test) bool) string {
 		said = append(said, r.when.words.want)
 	}
 	return strings.Join(said, ", ")
+}
+
+func ifGiven(a *argument) string {
+	if a.optional {
+		return " if it is given"
+	}
+	return ""
 }

@@ -87,6 +87,9 @@ func closeSchema(schema toolcall.JSON) toolcall.JSON {
 // say notes the conditions of the i-th rule on one argument, where the schema
 // declares it in plain sight.
 func (n *narrowing) say(def *toolcall.ToolDef, i int, a *argument, told map[*test]bool) {
+	if a.path.IsZero() {
+		return // the arguments as a whole
+	}
 	schema := def.Schema
 	var way []*narrowing
 	for _, step := range a.path.Steps() {
@@ -100,28 +103,28 @@ func (n *narrowing) say(def *toolcall.ToolDef, i int, a *argument, told map[*tes
 		n = n.at(step.Name)
 		way = append(way, n)
 	}
-	// What is left out is judged by its default, and need not be given where that
-	// passes.
-	left := finding{fallback: def.Default(a.path), how: absent}
 	for _, place := range way[:len(way)-1] {
 		place.said[i] = append(place.said[i], keyword{"type", toolcall.Quote("object")})
 	}
-	needed := false
+	// What is left out is judged by its default, and need not be given where that
+	// passes.
+	in := lookup{call: &toolcall.Call{Kind: toolcall.Tool, Def: def}}
+	for step, place := range way {
+		left := in.missing(a.path, step)
+		for j := range a.tests {
+			t := &a.tests[j]
+			if !(a.optional && left.nowhere()) && t.outcome(left, nil) != holds {
+				place.needed[i] = true
+			}
+		}
+	}
 	for j := range a.tests {
 		t := &a.tests[j]
 		if p, ok := t.matcher.(present); ok {
-			told[t], needed = p.wanted, needed || p.wanted
-			continue
-		}
-		needed = needed || t.outcome(left) != holds
-		if words, ok := keywordsOf(t.matcher, schema); ok {
+			told[t] = p.wanted
+		} else if words, ok := keywordsOf(t.matcher, schema); ok {
 			n.said[i] = append(n.said[i], words...)
 			told[t] = true
-		}
-	}
-	if needed {
-		for _, place := range way {
-			place.needed[i] = true
 		}
 	}
 }

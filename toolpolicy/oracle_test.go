@@ -32,10 +32,19 @@ type oracleRule struct {
 	redact         []string
 }
 
+// condition is a path and what is asked there, all of it.
 type condition struct {
-	path    []string
-	matcher string
-	operand any // as encoding/json with UseNumber decodes it
+	path     string
+	optional bool
+	tests    []oracleTest
+}
+
+// oracleTest is a matcher with its operand, or one of the keys that hold others.
+type oracleTest struct {
+	key      string
+	operand  any            // as encoding/json with UseNumber decodes it
+	branches [][]oracleTest // of not, each and any: one
+	inside   []condition    // of json
 }
 
 type oraclePolicy struct {
@@ -187,67 +196,23 @@ func (r *oracleRule) matches(c *oracleCall) truth {
 	if len(r.conditions) == 0 {
 		return isTrue
 	}
-	all := isTrue
+	all := only(true)
 	for _, cond := range r.conditions {
-		switch cond.holds(c) {
-		case isFalse:
-			return isFalse
-		case isUnknown:
-			all = isUnknown
-		}
+		all = all.and(cond.can(reading{verb: r.verb, extra: r.extra}, document{c.args, c.declared, c.known}))
 	}
-	if r.verb == "deny" {
-		return all
+	if r.verb != "deny" && r.refusesExtras(c) {
+		all = all.and(either)
 	}
-	if !c.known {
-		return isUnknown
-	}
-	for name := range c.args {
-		if _, ok := c.declared[name]; !ok && !r.extra {
-			return isUnknown
-		}
-	}
-	return all
+	return all.truth()
 }
 
-func (cond *condition) holds(c *oracleCall) truth {
-	var at any = c.args
-	absent := false
-	for _, step := range cond.path {
-		object, ok := at.(map[string]any)
-		if !ok {
-			return isUnknown
-		}
-		for name := range object {
-			if name != step && strings.EqualFold(name, step) {
-				return isUnknown
-			}
-		}
-		if at, ok = object[step]; !ok {
-			absent = true
-			break
+func (r *oracleRule) refusesExtras(c *oracleCall) bool {
+	for name := range c.args {
+		if _, ok := c.declared[name]; !ok && !r.extra {
+			return true
 		}
 	}
-	if cond.matcher == "present" && (!absent || c.known) {
-		if !absent && at == nil {
-			return isUnknown
-		}
-		return truthOf(!absent == cond.operand.(bool))
-	}
-	if cond.matcher == "present" {
-		return truthOf(!cond.operand.(bool))
-	}
-	if absent {
-		if !c.known {
-			return isUnknown
-		}
-		fallback, declared := c.declared[strings.Join(cond.path, ".")]
-		if !declared || fallback == nil {
-			return isFalse
-		}
-		at = fallback
-	}
-	return judge(cond.matcher, cond.operand, at)
+	return !c.known
 }
 
 func truthOf(b bool) truth {

@@ -21,7 +21,7 @@ func FuzzShell(f *testing.F) {
 	}
 	rule := &shell{uses: usesPipe | usesGlob, write: []string{"/srv/out"}, programs: programs{byName: map[string][]program{
 		"ls":  {{anyArgs: true}},
-		"cat": {{flags: []wild{compileWild("-n")}, operands: []test{newTest(&prefix{"/srv/"})}}},
+		"cat": {{flags: []wild{compileWild("-n")}, operands: conjunction{newTest(&prefix{"/srv/"})}}},
 	}}}
 	f.Fuzz(func(t *testing.T, text string) {
 		s, ok := readShell(text)

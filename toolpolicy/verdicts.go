@@ -10,13 +10,19 @@ import (
 // Judge is [Policy.Evaluate] with the verdicts: what every rule about the call
 // came to, so that the decision can be followed from the record and the text of
 // the policy alone. They are rules separated by spaces, each its number in the
-// policy (from 1, in the order of the files), a colon, and a letter for each
-// matcher in the order of the text: T true, F false, A absent (false), U unknown.
-// A "?" before the letters says that the selector is unknown, a "+" behind them
-// that undeclared arguments make the rule unknown. The letter of a rule's "if" comes
-// behind those of its args.
+// policy (from 1, in the order of the files), a colon, and letters in the order
+// of the text: T true, F false, A absent (false, and unknown below a "not"),
+// U unknown, O absent and optional. A "?" before the letters says that the
+// selector is unknown, a "+" behind them that undeclared arguments make the rule
+// unknown. The letter of a rule's "if" comes behind those of its args.
 //
-//	3:TF 7:U 9:T+ 12:
+//	3:TF 7:U 9:T+ 12: 14:O
+//
+// There is a letter for each matcher, also for those in not and any_of, which
+// have none of their own: they follow from those of their branches. One letter
+// stands for each, any and json with all that is in them, one for an argument
+// whose path names many positions, and one, O, for an argument that is absent
+// and optional, which is true whatever its conditions.
 func (p *Policy) Judge(c *toolcall.Call) toolcall.Decision {
 	var n notes
 	d := p.evaluate(c, &n)
@@ -47,6 +53,9 @@ func (n *notes) rule(i int, selected toolcall.Verdict) {
 		n.letter('?')
 	}
 }
+
+// optionalLetter is for an argument that is absent, and may be.
+const optionalLetter = 'O'
 
 func (n *notes) letter(c byte) {
 	if n != nil {
