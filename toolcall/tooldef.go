@@ -17,6 +17,7 @@ type ToolDef struct {
 	Schema   JSON   // inputSchema; zero when it is missing
 	Digest   Digest // plain SHA-256 over the canonical form of Raw
 	args     map[string]JSON
+	shapes   map[string]*shape // of arguments that are objects and lists
 }
 
 // NewToolDef reads one element of a tools/list result. A definition without a
@@ -35,6 +36,7 @@ func NewToolDef(upstream string, raw JSON) *ToolDef {
 		args:     map[string]JSON{},
 	}
 	d.declare(d.Schema, maxSchemas)
+	d.shapes = d.shapesOf()
 	return d
 }
 

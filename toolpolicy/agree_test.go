@@ -144,6 +144,7 @@ func (g generator) call() *oracleCall {
 	if !c.known {
 		clear(c.declared)
 	}
+	c.closed = g.chance(30)
 	return c
 }
 
@@ -156,10 +157,15 @@ func (c *oracleCall) call(t *testing.T) *toolcall.Call {
 	if c.known {
 		properties := map[string]any{}
 		for arg, fallback := range c.declared {
-			properties[arg] = map[string]any{}
+			schema := map[string]any{}
 			if fallback != nil {
-				properties[arg] = map[string]any{"default": fallback}
+				schema["default"] = fallback
 			}
+			if arg == "o" && c.closed {
+				schema["properties"] = map[string]any{"s": map[string]any{}}
+				schema["items"] = map[string]any{"properties": map[string]any{"s": map[string]any{}}}
+			}
+			properties[arg] = schema
 		}
 		out.Def = toolcall.NewToolDef(upstream, parse(t, encodeJSON(map[string]any{
 			"name": name, "inputSchema": map[string]any{"properties": properties}})))

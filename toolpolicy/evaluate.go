@@ -83,7 +83,18 @@ func (r *rule) refusesExtras(v *view) bool {
 	if r.verb == denies || !r.namesArguments() || r.selector.kind == toolcall.Request {
 		return false
 	}
-	return v.call.Def == nil || !r.extra && v.hasUndeclared()
+	return v.call.Def == nil || !r.extra && (v.hasUndeclared() || r.undeclaredBelow(v))
+}
+
+// undeclaredBelow reports whether an object that a path of the rule goes through
+// has a member that its schema, which declares some, does not.
+func (r *rule) undeclaredBelow(v *view) bool {
+	for i := range r.args {
+		if !v.call.Def.DeclaresOn(r.args[i].path, v.call.Args) {
+			return true
+		}
+	}
+	return false
 }
 
 // namesArguments reports whether the rule constrains arguments: others than those

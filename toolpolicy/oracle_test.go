@@ -61,6 +61,7 @@ type oracleCall struct {
 	args     map[string]any
 	declared map[string]any // argument -> default; nil value for none
 	known    bool           // the schema is known
+	closed   bool           // it declares s, and nothing else, of o and of the elements of o
 }
 
 type oracleAnswer struct {
@@ -212,7 +213,31 @@ func (r *oracleRule) refusesExtras(c *oracleCall) bool {
 			return true
 		}
 	}
-	return !c.known
+	return !c.known || !r.extra && c.closed && r.goesPastExtras(c)
+}
+
+// goesPastExtras: a path goes through o, or an element of it, that has other
+// members than s.
+func (r *oracleRule) goesPastExtras(c *oracleCall) bool {
+	_, declared := c.declared["o"]
+	extras := func(v any) bool {
+		object, _ := v.(map[string]any)
+		for name := range object {
+			if name != "s" {
+				return true
+			}
+		}
+		return false
+	}
+	list, _ := c.args["o"].([]any)
+	for _, cond := range r.conditions {
+		switch {
+		case !declared || !strings.HasPrefix(cond.path, "o."):
+		case extras(c.args["o"]), strings.HasPrefix(cond.path, "o.#.") && slices.ContainsFunc(list, extras):
+			return true
+		}
+	}
+	return false
 }
 
 func truthOf(b bool) truth {
