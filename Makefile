@@ -28,7 +28,7 @@ SOAK     ?= 2m
 RACE ?= ./toolcall/... ./toolpolicy/... ./redact/... ./audit/... ./identity/... ./keyring/... ./mcpproxy/... ./store/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test peers agents conformance interop soak bench hostile lint fuzz race clean
+.PHONY: help build run test peers agents conformance interop soak bench hostile agree lint fuzz race clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ hostile: build ## what one caller waits for while another attacks (BENCH=-rounds
 
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
+
+agree: ## a million random calls, decided as a slow and literal evaluator decides them
+	$(GO) test ./toolpolicy -run '^TestEvaluateAgrees$$' -count=1 -v -timeout 30m -cases 1000000
 
 race: ## the rooms in which goroutines meet, under the race detector
 	CGO_ENABLED=1 $(GO) test -timeout 5m -race $(RACE)

@@ -19,6 +19,9 @@
 // there is no document. What no path and no removed value touches keeps its
 // bytes, the spelling of escapes inside JSON texts included.
 //
+// Beside that stands the [Detector], which finds secrets by what they look like
+// and changes nothing.
+//
 // What it does not do, so that nobody relies on it:
 //   - A removed number or boolean is not searched for elsewhere; a removed
 //     string is, and is found in number tokens and member names too.

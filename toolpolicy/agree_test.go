@@ -13,7 +13,7 @@ import (
 	"mcpguard/toolpolicy"
 )
 
-var cases = flag.Int("cases", 200_000, "how many random calls TestEvaluateAgrees judges")
+var cases = flag.Int("cases", 60_000, "how many random calls TestEvaluateAgrees judges")
 
 // Evaluate and the oracle say the same about random calls under random
 // policies: the effect, the rule, the questions, the redactions, the shadow.

@@ -137,7 +137,7 @@ func (c *compiler) checkSpot(key, value *yaml.Node, at spot) (ok bool) {
 		return false
 	case (k == "shell" || k == "argv") && at.quantifier == some:
 		// It is true of a command that does nothing else.
-		c.fail(value, "", "%s in a deny would let pass every command that does something else as well: allow what may run", k)
+		c.fail(value, "", "%s does not forbid: every command that does something else as well would pass; allow what may run", k)
 		return false
 	case at.whole && k != "detect" && k != "not" && k != "any_of":
 		c.fail(key, "**.name, or a path of its own", "the path ** is for what is found anywhere: it takes detect, not and any_of")

@@ -35,8 +35,12 @@
 // What cannot be judged is unknown: a value of another type, a path or URI with
 // more than one reading, a number beyond comparison, an argument given under a
 // name that differs only by case. An argument that is absent has its schema's
-// default; without one the condition is false. An argument that the tool does
-// not declare makes rules unknown that name arguments, but never a deny.
+// default; without one the condition is false, and unknown below a "not". An
+// argument that the tool does not declare makes rules unknown that name
+// arguments, but never a deny.
+//
+// Conditions are a tree (tree.go) over one value; a path that names many values,
+// and each and any, gather what it comes to for all of them (quantify.go).
 //
 // An unknown deny denies. An unknown approve asks where the call would else be
 // allowed, and gives nothing where it would else be denied. An unknown allow
