@@ -114,18 +114,20 @@ func accepts(t *testing.T, s *jsonschema.Schema, args string) bool {
 // Nothing that policy could allow is refused by what a list shows; and where one
 // rule is about the tool and all of it can be said, nothing else is accepted.
 func TestNarrowAgreesWithPolicy(t *testing.T) {
-	const def = `{"name":"x","inputSchema":{"type":"object","properties":{"n":{},"s":{"type":"string"},"o":{"properties":{"k":{}}},"d":{"default":3}}}}`
+	const def = `{"name":"x","inputSchema":{"type":"object","properties":{"n":{},"s":{"type":"string"},"o":{"properties":{"k":{}}},"d":{"default":3},"p":{"default":{"k":2},"properties":{"k":{"default":1}}}}}}`
 	conditions := []string{
 		"n: 5", "n: {in: [1, 2.5, x]}", "n: {not_in: [3, 4]}", "n: {min: 0, below: 10}", "n: {above: 2, integer: true}",
 		"s: {matches: '[a-c]+'}", `s: {matches: '(?:x|yz)*[^q]+'}`, `s: {search: '\d$'}`, "s: {prefix: 'a.'}", "s: {len: {min: 2, max: 3}}",
 		"s: {not_in: [root]}", "o.k: {min: 2}", "o.k: {present: true}", "d: {max: 3}", "d: {in: [4, 5]}", "s: {present: true}",
+		"s: {len: 3, optional: true}", "n: {not: {max: 5}}", "n: {any_of: [{max: 2}, {equals: x}, {present: false}]}", "o.k: {min: 2, optional: true}",
+		"p.k: {max: 2}", "p.k: {min: 2}",
 	}
 	values := map[string][]string{
 		"n": {"5", "5.0", "1", "2.5", `"x"`, `"5"`, "3", "-1", "10", "9.99", "true", "null"},
 		"s": {`"a"`, `"abc"`, `"a.b"`, `"xyzq"`, `"xyz"`, `"\ud83d\ude00"`, `"z9"`, `"9\n"`, `"root"`, `""`, "7"},
-		"o": {`{"k":1}`, `{"k":2}`, `{}`, `{"k":"2"}`, "1"}, "d": {"3", "4", `"4"`}, "z": {"1"},
+		"o": {`{"k":1}`, `{"k":2}`, `{}`, `{"k":"2"}`, "1"}, "d": {"3", "4", `"4"`}, "z": {"1"}, "p": {"{}", `{"k":2}`, `{"k":3}`},
 	}
-	names := []string{"n", "s", "o", "d", "z"}
+	names := []string{"n", "s", "o", "d", "z", "p"}
 	random := rand.New(rand.NewPCG(1, 2))
 	allowed, refused, exactly := 0, 0, 0
 	for range 400 {
