@@ -50,15 +50,15 @@ func (p *oraclePolicy) readsBack(c *oracleCall, verdicts string) string {
 	return ""
 }
 
-func (c *condition) readBack(l *letters) int {
-	if c.path != "**" && strings.ContainsAny(c.path, "#*") {
+func (cond *condition) readBack(l *letters) int {
+	if cond.path != "**" && strings.ContainsAny(cond.path, "#*") {
 		return strings.IndexByte(ranks, l.next())
 	}
-	if c.optional && strings.HasPrefix(l.rest, "O") {
+	if cond.optional && strings.HasPrefix(l.rest, "O") {
 		l.next()
 		return strings.IndexByte(ranks, 'T')
 	}
-	return readBack(c.tests, l)
+	return readBack(cond.tests, l)
 }
 
 func readBack(tests []oracleTest, l *letters) int {
