@@ -137,6 +137,8 @@ func (r *Record) textMember(key string) *string {
 		return &r.File
 	case keyVerdicts:
 		return &r.Verdicts
+	case keyWould:
+		return &r.Would
 	case keyDurability:
 		return &r.Durability
 	}

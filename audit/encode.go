@@ -118,6 +118,7 @@ func (x *encoder) decision(w *body, r *Record) {
 	w.clean(keyReason, r.Reason)
 	w.text(keyVerdicts, r.Verdicts)
 	w.texts(keyShadow, r.Shadow)
+	w.text(keyWould, r.Would)
 }
 
 func (x *encoder) outcome(w *body, r *Record) {

@@ -44,6 +44,7 @@ const (
 	keyReason        = "why"  //
 	keyVerdicts      = "vd"   //
 	keyShadow        = "sh"   //
+	keyWould         = "wd"   // deny or approve
 	keyResult        = "res"  // text
 	keyResultCut     = "cut"  // 1: only the head of the result
 	keyResultDigest  = "rd"   //

@@ -25,10 +25,11 @@ const (
 	Purged            // older records were removed: the tombstone of a prefix of the chain
 	Viewed            // somebody read recorded sessions
 	Event             // anything else that mcpguard itself tells
+	PolicyRefused     // a policy was not loaded: the one in force stays
 )
 
 var kindNames = [...]string{"none", "session_start", "session_end", "intent", "outcome", "refusal", "list",
-	"policy_loaded", "catalogue", "purged", "viewed", "event"}
+	"policy_loaded", "catalogue", "purged", "viewed", "event", "policy_refused"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -77,6 +78,7 @@ type Record struct {
 	Reason   redact.Clean
 	Verdicts string   // of each matcher, as the policy writes them
 	Shadow   []string // ids of observed rules that would have decided otherwise
+	Would    string   // "deny" or "approve": what policy said where the whole deployment is only observed; "" where it decided
 
 	Outcome      toolcall.Outcome
 	Result       redact.Clean

@@ -32,7 +32,7 @@ func full(t *testing.T) audit.Record {
 		Catalogue: "sha256:" + digest(1).String(), Definition: digest(2).String(), Policy: "sha256:" + digest(3).String(),
 		Args: redact.Public(`{"id":9007199254740993,"q":"\u00e9\"x"}`), ArgsDigest: digest(4), ArgsSize: 41,
 		Effect: toolcall.Allow, Rule: "support/allow/1", File: "policies/a b.yaml", Line: 12, Reason: redact.Public("because\nso"),
-		Verdicts: "support/allow/1:id=T", Shadow: []string{"x/deny/1", "x/deny/2"},
+		Verdicts: "support/allow/1:id=T", Shadow: []string{"x/deny/1", "x/deny/2"}, Would: "deny",
 		Outcome: toolcall.OutcomeToolError, Result: redact.Public(`[{"ok":false}]`), ResultDigest: digest(5), ResultSize: 14,
 		Error: redact.Public("upstream said {no}"), Findings: []redact.Finding{{Profile: "pii", Path: "**.ssn", Surface: "structured", Count: 2}},
 		Stages: []audit.Stage{{Name: "decide", Took: 3 * time.Microsecond}, {Name: "limit", Took: time.Millisecond}}, Durability: "strict",

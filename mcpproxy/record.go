@@ -40,6 +40,9 @@ func (x *exchange) describe(rec *audit.Record, call *toolcall.Call, d toolcall.D
 	rec.Effect, rec.Rule, rec.File, rec.Line, rec.Shadow = d.Effect, d.Rule, d.File, d.Line, d.Shadow
 	rec.Reason = redact.Public(d.Reason)
 	rec.Verdicts = d.Verdicts
+	if d.Observed {
+		rec.Would = d.Would.String()
+	}
 	rec.ArgsSize = call.Args.Len()
 	if x.p.cfg.Keep.Args == KeepNone {
 		return

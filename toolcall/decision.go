@@ -36,6 +36,9 @@ type Decision struct {
 	Explain Explain  // how much of it the caller is told
 	Shadow  []string // ids of observed rules that would have decided otherwise
 
+	Observed bool   // Effect is Allow because the whole deployment is only observed
+	Would    Effect // where Observed: what policy said
+
 	Verdicts string // what each matcher came to, as the policy writes it down; "" where nobody asked
 }
 
