@@ -27,7 +27,8 @@ type exchange struct {
 	headers http.Header       // of a modern request, held to its body
 	params  map[string]string // Mcp-Param-* for the upstream, made of the arguments
 	out     *reply
-	lease   *lease // what the answer holds
+	lease   *lease    // what the answer holds
+	listens *listener // of subscriptions/listen
 	method  method
 	snap    Snapshot
 	started time.Time
@@ -139,7 +140,7 @@ func (x *exchange) refresh() {
 	if x.frame.kind == request && x.frame.method != listenMethod {
 		return
 	}
-	if snap := x.p.cfg.Judge.Current(); snap.Digest() != x.snap.Digest() {
+	if snap := x.p.cfg.Judge.Current(); snap.Digest() != x.snap.Digest() || snap.VisibilityKey(x.caller) != x.snap.VisibilityKey(x.caller) {
 		x.snap, x.redactor = snap, nil
 		x.decision.Redact = snap.Redactions(x.caller, x.ses.up.Name, "")
 	}

@@ -57,6 +57,8 @@ func (rq *requestOf) get() {
 		return
 	}
 	defer a.close()
+	_, leave := p.join(x, ses.announced)
+	defer leave()
 	x.out.keepAlive(p.cfg.Limits.KeepAlive)
 	if err := p.pump(ctx, a, x, func() {}); err != nil && ctx.Err() == nil {
 		p.log.Info("a session's stream ended", "session", ses.id, "err", err)

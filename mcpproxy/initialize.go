@@ -74,6 +74,7 @@ func established(_ context.Context, x *exchange, f frame) (frame, error) {
 		return frame{}, &upstreamError{upstream: ses.up.Name, what: "answered initialize with a protocol version that mcpguard does not know"}
 	}
 	ses.version, x.version = version, version
+	ses.announced = announcedBy(f.result.Member("capabilities"))
 	upstreamID := ""
 	if h, ok := ses.leg.(*httpLeg); ok {
 		h.version, upstreamID = version, h.session

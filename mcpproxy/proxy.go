@@ -117,6 +117,7 @@ type Proxy struct {
 	launcher  *launcher
 	memory    *memory
 	kept      *keptBytes
+	listeners listeners
 	ownID     atomic.Int64 // numbers mcpguard's own requests
 
 	ctx   context.Context // ends with Close

@@ -36,6 +36,7 @@ func (p *Proxy) received(ctx context.Context, in *inbound, status int, x *exchan
 		f, ok := p.overheard(ctx, x, in.frame)
 		if ok {
 			x.out.say(f.raw.Text(), x.snap.Digest())
+			p.agreed(x, f)
 		}
 	case request:
 		f, ok := p.question(ctx, x, in.frame)

@@ -37,6 +37,9 @@ type Snapshot interface {
 	Narrow(toolcall.Caller, *toolcall.ToolDef) toolcall.JSON
 	// VisibilityKey is equal for callers who see the same lists.
 	VisibilityKey(toolcall.Caller) string
+	// ListKey is equal under two policies that show a caller the same of one kind
+	// of an upstream, whatever that offers.
+	ListKey(c toolcall.Caller, kind toolcall.Kind, upstream string) string
 	// Roles are the names of the caller's roles.
 	Roles(toolcall.Caller) []string
 	// Redactions names the profiles that apply to what an upstream says to a

@@ -23,19 +23,20 @@ import (
 // nothing happens for the idle limit. It groups what people look at and owns the
 // way to the upstream. It grants nothing.
 type session struct {
-	id      toolcall.ID
-	up      *upstream
-	era     era
-	caller  toolcall.Caller
-	handle  string // legacy: Mcp-Session-Id
-	client  clientInfo
-	leg     leg
-	shelf   atomic.Pointer[shelf]
-	used    atomic.Int64 // unix nanoseconds of the last request
-	busy    atomic.Int64 // requests and streams under way
-	gets    atomic.Int64 // streams that the client opened with GET
-	ended   atomic.Bool
-	streams streams
+	id        toolcall.ID
+	up        *upstream
+	era       era
+	caller    toolcall.Caller
+	handle    string // legacy: Mcp-Session-Id
+	client    clientInfo
+	announced lists // legacy: of whose changes the upstream tells
+	leg       leg
+	shelf     atomic.Pointer[shelf]
+	used      atomic.Int64 // unix nanoseconds of the last request
+	busy      atomic.Int64 // requests and streams under way
+	gets      atomic.Int64 // streams that the client opened with GET
+	ended     atomic.Bool
+	streams   streams
 
 	mu        sync.Mutex
 	version   string               // legacy: negotiated
@@ -154,6 +155,7 @@ type handleState struct {
 	Build    string    `json:"b,omitempty"`
 	Started  time.Time `json:"t"`
 	Tied     bool      `json:"h,omitempty"` // to what ends with the mcpguard that minted it
+	Lists    lists     `json:"l,omitempty"` // session.announced
 }
 
 const purposeSession = "session"
@@ -171,7 +173,7 @@ func aad(c toolcall.Caller, upstream string, more ...string) []byte {
 func (s *sessions) mint(ses *session, upstreamID string) error {
 	state, err := json.Marshal(handleState{
 		Session: ses.id.String(), Upstream: ses.up.Name, ID: upstreamID, Version: ses.version,
-		Client: ses.client.Name, Build: ses.client.Version, Started: s.p.now().UTC(), Tied: ses.leg.tied(),
+		Client: ses.client.Name, Build: ses.client.Version, Started: s.p.now().UTC(), Tied: ses.leg.tied(), Lists: ses.announced,
 	})
 	if err != nil {
 		return fmt.Errorf("mint a session handle: %w", err)
@@ -228,7 +230,7 @@ func (s *sessions) revive(ctx context.Context, up *upstream, c toolcall.Caller, 
 	if err != nil {
 		return nil, err
 	}
-	ses.handle, ses.version = handle, state.Version
+	ses.handle, ses.version, ses.announced = handle, state.Version, state.Lists
 	if h, ok := ses.leg.(*httpLeg); ok {
 		h.session, h.version = state.ID, state.Version
 	}

@@ -57,6 +57,9 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 	}
 	call := x.outside(toolcall.Method, x.frame.method, filter)
 	call.ID = id
+	listens, leave := p.join(x, 0)
+	defer leave()
+	x.listens = listens
 	p.admitted(ctx, x, call, x.unruled())
 }
 
