@@ -106,23 +106,30 @@ func (p *Proxy) challenge(w http.ResponseWriter, r *http.Request, err error) {
 // checkHost refuses requests that a page in somebody's browser made, and names
 // that were rebound to this host.
 func (p *Proxy) checkHost(r *http.Request) (status int, reason string) {
+	return CheckHost(r, p.cfg.Loopback, p.cfg.Hosts, p.cfg.Origins)
+}
+
+// CheckHost is the check of Host and Origin that every listener of mcpguard makes.
+// Loopback, hosts and origins are those of Config; a status of 0 lets the request
+// pass.
+func CheckHost(r *http.Request, loopback bool, hosts, allowed []string) (status int, reason string) {
 	host := hostname(r.Host)
 	switch {
-	case slices.Contains(p.cfg.Hosts, host):
-	case p.cfg.Loopback && !loopbackName(host):
+	case slices.Contains(hosts, host):
+	case loopback && !loopbackName(host):
 		return http.StatusForbidden, "the header Host does not name this server: add it to allowed_hosts"
-	case !p.cfg.Loopback && len(p.cfg.Hosts) > 0:
+	case !loopback && len(hosts) > 0:
 		return http.StatusForbidden, "the header Host does not name this server: add it to allowed_hosts"
 	}
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
 		return 0, ""
 	}
-	if len(origins) == 1 && slices.Contains(p.cfg.Origins, origins[0]) {
+	if len(origins) == 1 && slices.Contains(allowed, origins[0]) {
 		return 0, ""
 	}
 	u, err := url.Parse(origins[0])
-	if len(origins) == 1 && err == nil && p.cfg.Loopback && loopbackName(u.Hostname()) {
+	if len(origins) == 1 && err == nil && loopback && loopbackName(u.Hostname()) {
 		return 0, ""
 	}
 	return http.StatusForbidden, "the header Origin names a page that may not call: add it to allowed_origins"

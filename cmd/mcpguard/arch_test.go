@@ -50,6 +50,9 @@ var doors = map[string][]string{
 	"golang.org/x/text":           {"toolpolicy"},
 	"golang.org/x/net":            {"toolpolicy"},
 	"mvdan.cc/sh":                 {"toolpolicy"},
+	"golang.org/x/sys":            {"cmd/mcpguard"},
+	"github.com/fsnotify":         {"cmd/mcpguard"},
+	"github.com/prometheus":       {"cmd/mcpguard"},
 
 	"database/sql": {"store"},
 	"net/http":     {"identity", "mcpproxy", "approvals", "cmd/mcpguard", "cmd/mcpguard-bench"},

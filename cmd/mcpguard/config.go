@@ -26,6 +26,9 @@ type Config struct {
 	AllowedHosts   []string // Host values that are accepted, on loopback besides its names; none beyond loopback: any
 	AllowedOrigins []string // Origin values that browsers may send; none: a request with Origin is refused
 
+	Admin        *Admin    // nil: there is no admin listener
+	ObserveUntil time.Time // until then policy stops no call; zero: it always does
+
 	Upstreams []Upstream // in the order of the file
 	Identity  Identity
 	Record    Record
@@ -151,10 +154,13 @@ type Limits struct {
 	Memory int64 // bytes that messages hold at once, in all
 }
 
-// onLoopback reports whether the listener is reachable from this machine only.
-// A host name other than localhost is not: what it resolves to may change.
-func (c *Config) onLoopback() bool {
-	host, _, err := net.SplitHostPort(c.Listen)
+// onLoopback reports whether the agents' listener is reachable from this machine only.
+func (c *Config) onLoopback() bool { return onLoopback(c.Listen) }
+
+// onLoopback reports whether an address to listen on is. A host name other than
+// localhost is not: what it resolves to may change.
+func onLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return false
 	}

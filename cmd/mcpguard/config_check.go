@@ -92,16 +92,24 @@ func (l *loader) checkReach() {
 			"trust_loopback with behind_tls_proxy: every request of the proxy comes over loopback",
 			"one of them")
 	}
-	at, ok := l.origins["listen"]
-	if !ok || c.onLoopback() {
+	l.checkListener("listen", c.Listen)
+	if c.Admin != nil {
+		l.checkListener("admin.listen", c.Admin.Listen)
+	}
+}
+
+func (l *loader) checkListener(key, address string) {
+	c := l.config
+	at, ok := l.origins[key]
+	if !ok || onLoopback(address) {
 		return
 	}
 	if len(c.Identity.Tokens) == 0 {
-		l.mistake(at, c.Listen+" can be reached from other machines, and there are no identity.tokens",
-			"listen: 127.0.0.1:8437, or mcpguard token new")
+		l.mistake(at, address+" can be reached from other machines, and there are no identity.tokens",
+			key+": 127.0.0.1:8437, or mcpguard token new")
 	}
 	if c.TLS == nil && !c.BehindTLSProxy {
-		l.mistake(at, c.Listen+" can be reached from other machines without TLS",
+		l.mistake(at, address+" can be reached from other machines without TLS",
 			"tls: {cert: ..., key: ...}, or behind_tls_proxy: true where somebody else ends TLS")
 	}
 }

@@ -38,6 +38,10 @@ var settingKeys = []settingKey{
 		c.Listen = s
 		return checkListen(s)
 	}},
+	{key: "admin.listen", assign: func(c *Config, s string) error {
+		c.admin().Listen = s
+		return checkListen(s)
+	}},
 	{key: "policy", path: true, assign: func(c *Config, s string) error {
 		c.Policy = s
 		return notEmpty(s)

@@ -115,8 +115,10 @@ func (l *loader) load() {
 	l.scalars()
 	l.identity()
 	l.lists()
+	l.admin()
 	l.upstreams()
 	l.unknownVariables()
+	l.noteControl()
 }
 
 // root is the file's mapping; nil when there is no file or it does not parse.

@@ -251,7 +251,6 @@ func (f *yamlFile) refuseUnknown(m *mapping, group string, known []string) {
 
 // laterKeys belong to the configuration, but this version cannot honour them.
 var laterKeys = map[string]struct{ what, hint string }{
-	"admin":            {"the admin listener", "remove it; `mcpguard sessions` reads the record"},
 	"identity.oidc":    {"OIDC", "identity.tokens or identity.local"},
 	"identity.mtls":    {"mutual TLS", "identity.tokens or identity.local"},
 	"approvals":        {"approving calls", "remove it; rules under approve deny until then"},

@@ -45,6 +45,15 @@ func fail(code int, err error, try string) error { return &failure{code, err, tr
 // usageError is an error of the command line or the configuration.
 func usageError(err error) error { return fail(exitUsage, err, hintOf(err)) }
 
+// tryOf is what an error, whatever it is, says to try.
+func tryOf(err error) string {
+	var f *failure
+	if errors.As(err, &f) && f.try != "" {
+		return f.try
+	}
+	return hintOf(err)
+}
+
 // problemsFound ends a check that has reported its findings itself.
 func problemsFound() error { return fail(exitProblems, nil, "") }
 

@@ -14,12 +14,12 @@ import (
 func newPolicyCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "policy",
-		Short:   "Check and test policies",
+		Short:   "Check, test and reload policies",
 		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy test",
 		Args:    cobra.NoArgs,
 		RunE:    needsSubcommand,
 	}
-	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env))
+	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env), newPolicyReloadCommand(env))
 	return cmd
 }
 
@@ -206,32 +206,58 @@ type testResult struct {
 
 // runPolicyTests runs one file. Its error says why no test could run.
 func runPolicyTests(path string) ([]testResult, error) {
+	tests, err := readPolicyTests(path)
+	if err != nil {
+		return nil, err
+	}
+	return tests.run(loadPolicy)
+}
+
+// policyTests is a test file that was read, with the tools that it names.
+type policyTests struct {
+	path string
+	file *toolpolicy.TestFile
+}
+
+func readPolicyTests(path string) (*policyTests, error) {
 	text, err := readBounded(path, maxPolicyFile)
 	if err != nil {
 		return nil, fmt.Errorf("read policy tests: %w", err)
 	}
-	tests, err := toolpolicy.LoadTests(path, text)
+	file, err := toolpolicy.LoadTests(path, text)
 	if err != nil {
 		return nil, err
 	}
-	beside := func(name string) string {
-		if filepath.IsAbs(name) {
-			return name
-		}
-		return filepath.Join(filepath.Dir(path), name)
-	}
-	if name := tests.ToolsPath(); name != "" {
-		text, err := readBounded(beside(name), maxPolicyFile*16)
+	t := &policyTests{path, file}
+	if name := file.ToolsPath(); name != "" {
+		text, err := readBounded(t.beside(name), maxPolicyFile*16)
 		if err != nil {
 			return nil, fmt.Errorf("read the tools of %s: %w", path, err)
 		}
-		if err := tests.LoadTools(beside(name), text); err != nil {
+		if err := file.LoadTools(t.beside(name), text); err != nil {
 			return nil, err
 		}
 	}
+	return t, nil
+}
+
+// policy is the path of the policy that is tested.
+func (t *policyTests) policy() string { return t.beside(t.file.PolicyPath()) }
+
+// beside is a path that the file names, from the file's folder on.
+func (t *policyTests) beside(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(t.path), name)
+}
+
+// run runs the tests against the policy that load gives for its path. Its error
+// says why no test could run.
+func (t *policyTests) run(load func(path string) (*toolpolicy.Policy, error)) ([]testResult, error) {
 	var broken error // a policy that does not load fails no test: nothing was tested
-	ran := tests.Run(func(name string) (*toolpolicy.Policy, error) {
-		policy, err := loadPolicy(beside(name))
+	ran := t.file.Run(func(name string) (*toolpolicy.Policy, error) {
+		policy, err := load(t.beside(name))
 		if broken == nil {
 			broken = err
 		}

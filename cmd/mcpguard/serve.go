@@ -31,12 +31,14 @@ const lastRecords = 10 * time.Second
 
 func newServeCommand(env *environment) *cobra.Command {
 	var flags overrides
+	var until string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Guard MCP servers: decide, redact and record every call",
 		Long: `serve listens for agents and stands in front of the configured MCP servers. It
-ends at SIGTERM or SIGINT, when the calls under way have their outcome, and
-reads its policy again at SIGHUP: a policy with a mistake changes nothing.`,
+ends at SIGTERM or SIGINT, when the calls under way have their outcome. It reads
+its policy again when the files change, at SIGHUP and at mcpguard policy reload:
+a policy with a mistake, or whose own tests fail, changes nothing.`,
 		Example: `  mcpguard serve --config mcpguard.yaml
   mcpguard serve --upstream http://127.0.0.1:9101/mcp --policy policy.yaml
   mcpguard serve --upstream-cmd "npx -y @modelcontextprotocol/server-filesystem /srv/projects" --policy policy.yaml`,
@@ -46,12 +48,18 @@ reads its policy again at SIGHUP: a policy with a mistake changes nothing.`,
 			if err != nil {
 				return usageError(err)
 			}
+			if until != "" {
+				if cfg.ObserveUntil, err = parseObservation(until, env.now()); err != nil {
+					return usageError(err)
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
 			return serve(ctx, cfg, env, drain)
 		},
 	}
 	flags.bind(cmd.Flags())
+	cmd.Flags().StringVar(&until, "observe-until", "", "let through what policy would stop, and record it, until `DATE` (at most 90 days)")
 	return cmd
 }
 
@@ -72,6 +80,11 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 	if err != nil {
 		return err
 	}
+	desk, err := openAdmin(g, cfg, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, desk.close()) }()
 	warnOfPrograms(cfg, log)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -83,17 +96,24 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	g.announce(cfg, env, scheme+"://"+listener.Addr().String())
+	desk.announce(env)
+	defer g.watch(ctx, env)()
+	over := g.judge.over()
 	for {
 		select {
 		case <-hangups:
-			if err := g.reload(ctx, cfg.Policy); err != nil {
-				log.Error("the policy in force stays: the new one cannot be loaded")
-				report(env.stderr, err)
+			g.reload(ctx, env, causeHangup)
+		case <-over:
+			if err := g.observationOver(ctx); err != nil {
+				log.Error("end the observation", "err", err)
 			}
 		case err := <-failed:
 			return fmt.Errorf("serve: %w", err)
+		case err := <-desk.failed:
+			return fmt.Errorf("serve: %w", err)
 		case <-ctx.Done():
 			log.Info("stopping", "drain", drain)
+			desk.admin.draining.Store(true)
 			g.proxy.Drain()
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 			defer cancel()
@@ -117,6 +137,10 @@ func serve(ctx context.Context, cfg *Config, env *environment, drain time.Durati
 // announce tells where agents find mcpguard, and how they prove who they are.
 func (g *guard) announce(cfg *Config, env *environment, base string) {
 	fmt.Fprintf(env.stderr, "mcpguard is listening: %s\n", endpoints(cfg, base))
+	if !cfg.ObserveUntil.IsZero() {
+		fmt.Fprintf(env.stderr, "WARNING: this deployment is only observed until %s: policy stops no call of a tool, prompt or resource, and lists show everything\n",
+			cfg.ObserveUntil.Format(time.RFC3339))
+	}
 	if g.token.path == "" {
 		return
 	}
@@ -143,18 +167,23 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 func listen(cfg *Config) (l net.Listener, scheme string, err error) {
-	if cfg.TLS == nil {
-		l, err = net.Listen("tcp", cfg.Listen)
+	return listenAt(cfg.Listen, cfg.TLS)
+}
+
+// listenAt opens a listener; without a certificate it speaks plain HTTP.
+func listenAt(address string, t *TLS) (l net.Listener, scheme string, err error) {
+	if t == nil {
+		l, err = net.Listen("tcp", address)
 		if err != nil {
 			return nil, "", listenFailure(err)
 		}
 		return l, "http", nil
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
 		return nil, "", usageError(fmt.Errorf("load the listener's certificate: %w", err))
 	}
-	l, err = tls.Listen("tcp", cfg.Listen, &tls.Config{
+	l, err = tls.Listen("tcp", address, &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 	})
 	if err != nil {

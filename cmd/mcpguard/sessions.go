@@ -124,24 +124,34 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 // withReader opens the store for reading: the one that the flag or the
 // environment names, or the configuration's.
 func withReader(ctx context.Context, env *environment, url string, do func(*store.Reader) error) error {
-	if url == "" {
-		url, _ = env.lookup("MCPGUARD_STORE")
-	}
-	if url == "" {
-		if path, err := configPath(env.config, false, env); path == "" && err == nil {
-			return usageError(hinted{"read the record: neither a store nor a configuration is named, and there is no " + defaultConfig, "--store sqlite://PATH, or --config FILE of the server that records"})
-		}
-		c, err := LoadConfig(env.config, overrides{}, env)
-		if err != nil {
-			return usageError(err)
-		}
-		url = c.Store
+	url, err := storeOf(env, url)
+	if err != nil {
+		return err
 	}
 	r, err := store.OpenReader(ctx, url)
 	if err != nil {
 		return readFailure(err)
 	}
 	return errors.Join(readFailure(do(r)), r.Close())
+}
+
+// storeOf is the store that a command means: the one that the flag or the
+// environment names, or the configuration's.
+func storeOf(env *environment, url string) (string, error) {
+	if url == "" {
+		url, _ = env.lookup("MCPGUARD_STORE")
+	}
+	if url != "" {
+		return url, nil
+	}
+	if path, err := configPath(env.config, false, env); path == "" && err == nil {
+		return "", usageError(hinted{"find the store: neither it nor a configuration is named, and there is no " + defaultConfig, "--store sqlite://PATH, or --config FILE of the server that records"})
+	}
+	c, err := LoadConfig(env.config, overrides{}, env)
+	if err != nil {
+		return "", usageError(err)
+	}
+	return c.Store, nil
 }
 
 // readFailure gives an error of reading the store its exit code.

@@ -29,10 +29,38 @@ func printSession(w io.Writer, s audit.SessionInfo, all []*moment, full bool) {
 		fmt.Fprintf(w, "  upstream  %s\n", oneLine(s.Upstream))
 	}
 	fmt.Fprintf(w, "  time      %s to %s\n", clock(s.Start), clock(s.Last))
-	fmt.Fprintf(w, "  calls     %d forwarded (%d failed), %d refused\n\n", s.Calls, s.Failed, s.Refused)
+	fmt.Fprintf(w, "  calls     %d forwarded (%d failed), %d refused\n", s.Calls, s.Failed, s.Refused)
+	for _, line := range wouldHave(all) {
+		fmt.Fprintf(w, "  observed  %s\n", oneLine(line))
+	}
+	fmt.Fprintln(w)
 	for _, m := range all {
 		printMoment(w, m, full)
 	}
+}
+
+// wouldHave counts what observation let pass, by rule, in the order in which it
+// first happened.
+func wouldHave(all []*moment) []string {
+	var lines []string
+	counts := map[string]int{}
+	add := func(line string) {
+		if counts[line]++; counts[line] == 1 {
+			lines = append(lines, line)
+		}
+	}
+	for _, m := range all {
+		if m.Would != "" {
+			add(cmp.Or(m.Rule, "no rule") + " would have said " + m.Would)
+		}
+		for _, rule := range m.Shadow {
+			add(rule + " would have decided otherwise")
+		}
+	}
+	for i, line := range lines {
+		lines[i] = fmt.Sprintf("%d x %s", counts[line], line)
+	}
+	return lines
 }
 
 func describeCaller(s audit.SessionInfo) string {
@@ -78,6 +106,9 @@ func printMoment(w io.Writer, m *moment, full bool) {
 	}
 	if by := ruling(m); by != "" {
 		detail("  rule    %s", by)
+	}
+	if m.Would != "" {
+		detail("  observe policy would have said %s", oneLine(m.Would))
 	}
 	if len(m.Shadow) > 0 {
 		detail("  observe %s would have decided otherwise", oneLine(strings.Join(m.Shadow, ", ")))

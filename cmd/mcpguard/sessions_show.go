@@ -159,6 +159,7 @@ type momentJSON struct {
 	Reason   string    `json:"reason,omitempty"`
 	Verdicts string    `json:"verdicts,omitempty"`
 	Shadow   []string  `json:"shadow,omitempty"`
+	Would    string    `json:"would,omitempty"`
 
 	Upstream      string          `json:"upstream,omitempty"`
 	Method        string          `json:"method,omitempty"`
@@ -198,7 +199,7 @@ type redactionJSON struct {
 
 func momentInJSON(m *moment) momentJSON {
 	j := momentJSON{At: m.At, Edge: m.Edge, Record: m.Kind.String(), Decision: decisionOf(m), Rule: m.Rule, File: m.File, Line: m.Line,
-		Reason: m.Reason.String(), Verdicts: m.Verdicts, Shadow: m.Shadow, Upstream: m.Upstream, Method: m.Method, Target: m.Target,
+		Reason: m.Reason.String(), Verdicts: m.Verdicts, Shadow: m.Shadow, Would: m.Would, Upstream: m.Upstream, Method: m.Method, Target: m.Target,
 		Args: rawJSON(m.Args), ArgsDigest: digestText(m.ArgsDigest), ArgsSize: m.ArgsSize, Groups: m.Caller.Groups, Roles: m.Roles,
 		ClientName: m.ClientName, ClientVersion: m.ClientVersion, ClientAddr: m.ClientAddr, Stages: m.stages(),
 		Era: m.Era, Policy: m.Policy, Catalogue: m.Catalogue, Definition: m.Definition, Durability: m.Durability}

@@ -120,6 +120,7 @@ func TestSessionsShowTellsWhatHappened(t *testing.T) {
   upstream  crm
   time      2026-03-01T12:00:00Z to 2026-03-01T12:00:00Z
   calls     2 forwarded (1 failed), 1 refused
+  observed  1 x support/deny/9 would have decided otherwise
 
 12:00:00.000  session start
 12:00:00.010  list     tools/list

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,12 +26,18 @@ import (
 type guard struct {
 	proxy  *mcpproxy.Proxy
 	engine *toolpolicy.Engine
+	judge  judge
 	record *audit.Log
 	store  *store.Store
 	log    *slog.Logger
 	now    func() time.Time
 	token  localToken
 	dog    *watchdog // nil where no upstream is a process
+
+	policies *reloader
+	metrics  *metrics
+	health   *health
+	people   mcpproxy.Authenticator // of the admin listener; nil where the caller is on stdin
 }
 
 // localToken is where the laptop's user finds the token of the local identity.
@@ -60,25 +65,32 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 	if err != nil {
 		return nil, fmt.Errorf("open the keys: %w", err)
 	}
-	policy, err := loadPolicy(cfg.Policy)
+	looks := lookAt(cfg.Policy)
+	policy, err := buildPolicy(cfg.Policy, nil, false)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, fail(exitUsage, err, tryOf(err))
 	}
-	g.engine = toolpolicy.NewEngine(policy)
+	g.engine = toolpolicy.NewEngine(nil)
+	g.metrics = newMetrics(cfg)
 	if g.store, err = store.Open(ctx, cfg.Store); err != nil {
 		return nil, storeFailure(err)
 	}
 	g.store.Notice(func(err error) { log.Error("copy the write-ahead log", "err", err) })
-	if g.record, err = audit.Open(ctx, recordConfig(cfg, g.store, keys, env, log)); err != nil {
+	g.health = &health{Store: g.store, now: env.now}
+	if g.record, err = audit.Open(ctx, recordConfig(cfg, g.health, keys, env, log)); err != nil {
 		return nil, fmt.Errorf("open the record: %w", err)
 	}
-	if err := g.policyLoaded(ctx, policy); err != nil {
+	g.health.record = g.record
+	g.policies = &reloader{path: cfg.Policy, looked: looks, engine: g.engine, blobs: g.store, record: g.record,
+		count: g.metrics.reloaded, now: env.now, log: log}
+	if err := g.policies.enforce(ctx, policy, occasion{cause: startCause(cfg)}); err != nil {
 		return nil, err
 	}
 	auth, err := g.authenticator(cfg, env)
 	if err != nil {
 		return nil, err
 	}
+	g.judge = judge{engine: g.engine, until: cfg.ObserveUntil, now: env.now}
 	var dog mcpproxy.Watchdog
 	if slices.ContainsFunc(cfg.Upstreams, func(u Upstream) bool { return u.Command != "" }) {
 		g.dog = newWatchdog(log)
@@ -88,8 +100,8 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 		Upstreams: upstreamsOf(cfg),
 		Watchdog:  dog,
 		Auth:      auth,
-		Judge:     judge{g.engine},
-		Record:    g.record,
+		Judge:     g.judge,
+		Record:    counting{g.record, g.metrics},
 		Keys:      keys,
 		Archive:   archive{g.store},
 		Limits:    limitsOf(cfg.Limits),
@@ -100,7 +112,14 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 		Hosts:     cfg.AllowedHosts,
 		Origins:   cfg.AllowedOrigins,
 	})
-	return g, err
+	if err != nil {
+		return nil, err
+	}
+	g.policies.told = func(before, after *toolpolicy.Policy) {
+		g.proxy.PolicyChanged(g.judge.of(before), g.judge.of(after))
+	}
+	g.measure()
+	return g, nil
 }
 
 // handler is the agents' listener.
@@ -122,44 +141,6 @@ func (g *guard) close(ctx context.Context) error {
 		errs = append(errs, g.store.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// reload builds the policy anew and swaps it in; a policy that does not compile,
-// or that cannot be recorded, changes nothing (law 12).
-func (g *guard) reload(ctx context.Context, path string) error {
-	policy, err := loadPolicy(path)
-	if err != nil {
-		return err
-	}
-	if policy.Digest() == g.engine.Current().Digest() {
-		return nil
-	}
-	if err := g.policyLoaded(ctx, policy); err != nil {
-		return err
-	}
-	g.engine.Swap(policy)
-	return nil
-}
-
-// policyLoaded keeps the texts of a policy by its digest, and records that it is
-// the one that decides from here on.
-func (g *guard) policyLoaded(ctx context.Context, p *toolpolicy.Policy) error {
-	texts := map[string]string{}
-	for _, f := range p.Files() {
-		texts[f.Name] = string(f.Text)
-	}
-	blob, err := json.Marshal(texts)
-	if err != nil {
-		return fmt.Errorf("keep the policy: %w", err)
-	}
-	if err := g.store.PutBlob(ctx, "policy", p.Digest(), blob); err != nil {
-		return fmt.Errorf("keep the policy: %w", err)
-	}
-	if err := g.record.Put(audit.Record{Kind: audit.PolicyLoaded, At: g.now(), Policy: p.Digest()}).Wait(ctx); err != nil {
-		return fmt.Errorf("record the policy: %w", err)
-	}
-	g.log.Info("policy loaded", "digest", p.Digest())
-	return nil
 }
 
 // storeFailure says what to try where the store cannot be written.
@@ -192,7 +173,7 @@ func keysAreThere(cfg *Config) error {
 }
 
 // authenticator joins the identities of a configuration.
-func (g *guard) authenticator(cfg *Config, env *environment) (mcpproxy.Authenticator, error) {
+func (g *guard) authenticator(cfg *Config, env *environment) (_ mcpproxy.Authenticator, err error) {
 	if cfg.Stdio {
 		if cfg.Identity.Local == nil {
 			return nil, errors.New("read the local user: the configuration has none")
@@ -210,10 +191,13 @@ func (g *guard) authenticator(cfg *Config, env *environment) (mcpproxy.Authentic
 			Username: identity.OSUser(), Groups: l.Groups, SHA256: token.Digest(), TrustLoopback: l.TrustLoopback,
 		}
 	}
+	if g.people, err = peopleOf(c); err != nil {
+		return nil, err
+	}
 	return identity.New(c)
 }
 
-func recordConfig(cfg *Config, sink *store.Store, keys *keyring.Ring, env *environment, log *slog.Logger) audit.Config {
+func recordConfig(cfg *Config, sink audit.Sink, keys *keyring.Ring, env *environment, log *slog.Logger) audit.Config {
 	edge, err := os.Hostname()
 	if err != nil {
 		edge = ""
@@ -277,11 +261,6 @@ func keepOf(r Record) mcpproxy.Keep {
 	}
 	return mcpproxy.Keep{Args: detail[r.Arguments], Results: detail[r.Results], Durability: durability[r.Durability]}
 }
-
-// judge is a policy engine as the proxy sees it.
-type judge struct{ engine *toolpolicy.Engine }
-
-func (j judge) Current() mcpproxy.Snapshot { return snapshot{j.engine.Current()} }
 
 // snapshot is a policy as the proxy sees it.
 type snapshot struct{ *toolpolicy.Policy }
