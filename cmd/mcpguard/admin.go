@@ -218,10 +218,24 @@ type reloadRequest struct {
 
 // reloadRefusal is why a policy was not loaded.
 type reloadRefusal struct {
-	Error    string               `json:"error"`
-	Try      string               `json:"try,omitempty"`
-	Mistakes []toolpolicy.Mistake `json:"mistakes,omitempty"`
-	Tests    []testResult         `json:"tests,omitempty"` // that failed
+	Error    string          `json:"error"`
+	Try      string          `json:"try,omitempty"`
+	Mistakes []sourceMistake `json:"mistakes,omitempty"`
+	Tests    []testResult    `json:"tests,omitempty"` // that failed
+}
+
+// sourceMistake is a mistake as policy check writes it, with its line.
+type sourceMistake struct {
+	jsonMistake
+	Source string `json:"source,omitempty"`
+}
+
+// mistakes are the same as the compiler told them.
+func (r *reloadRefusal) mistakes() (all toolpolicy.Mistakes) {
+	for _, m := range r.Mistakes {
+		all = append(all, toolpolicy.Mistake{File: m.File, Line: m.Line, Col: m.Column, Message: m.Message, Hint: m.Try, Source: m.Source})
+	}
+	return all
 }
 
 // maxAdminBody bounds what a visitor sends, in bytes.
@@ -251,7 +265,10 @@ func refusalOfReload(err error) reloadRefusal {
 	refusal := reloadRefusal{Error: err.Error(), Try: tryOf(err)}
 	var mistakes toolpolicy.Mistakes
 	if errors.As(err, &mistakes) {
-		refusal.Error, refusal.Mistakes = "the policy has "+count(len(mistakes), "mistake"), mistakes
+		refusal.Error = "the policy has " + count(len(mistakes), "mistake")
+	}
+	for _, m := range mistakes {
+		refusal.Mistakes = append(refusal.Mistakes, sourceMistake{jsonMistake{m.File, m.Line, m.Col, m.Message, m.Hint}, m.Source})
 	}
 	var failed testFailures
 	if errors.As(err, &failed) {

@@ -121,7 +121,11 @@ func (h *house) records(kinds ...audit.Kind) (some []audit.Record) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() {
+		if err := r.Close(); err != nil {
+			h.t.Error(err)
+		}
+	}()
 	for e, err := range r.Chain(h.t.Context(), chainName, 0) {
 		if err != nil {
 			h.t.Fatal(err)
@@ -311,8 +315,8 @@ func TestControlSocketHangsUpOnOthers(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if <-ended; served {
-		t.Error("another user was served")
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) || served {
+		t.Errorf("another user was served: %v, %v", served, err)
 	}
 }
 
@@ -360,5 +364,7 @@ func TestControlSocketDeepDown(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Error(err)
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
 }

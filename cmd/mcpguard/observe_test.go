@@ -88,6 +88,12 @@ func TestLawObservationStopsNoCall(t *testing.T) {
 		!strings.Contains(body, "mcpguard_observing 1") {
 		t.Errorf("metrics:\n%s", body)
 	}
+	if err := h.guard.observationOver(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if events := h.records(audit.Event); !slices.ContainsFunc(events, func(r audit.Record) bool { return r.Reason.String() == "the observation is over: policy decides" }) {
+		t.Errorf("the end is not recorded: %+v", events)
+	}
 	if _, body := h.ask(http.MethodGet, h.desk.at+"/readyz", h.bearer("viewers")); !strings.Contains(body, `"observe_until":`) {
 		t.Errorf("readiness: %s", body)
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mcpguard/store"
-	"mcpguard/toolpolicy"
 )
 
 func newPolicyReloadCommand(env *environment) *cobra.Command {
@@ -92,7 +91,7 @@ func reloadRefused(env *environment, status int, text []byte) error {
 		}
 		return problemsFound()
 	case len(why.Mistakes) > 0:
-		return fail(exitProblems, toolpolicy.Mistakes(why.Mistakes), why.Try)
+		return fail(exitProblems, why.mistakes(), why.Try)
 	case len(why.Tests) > 0:
 		if err := writeTests(env, why.Tests, len(why.Tests)); err != nil {
 			return err
