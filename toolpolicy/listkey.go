@@ -31,7 +31,11 @@ func (p *Policy) ListKey(c toolcall.Caller, kind toolcall.Kind, upstream string)
 		default:
 			what = "hides"
 		}
-		b.WriteString(what + " " + strconv.Quote(r.selector.text) + "\n")
+		b.WriteString(what + " " + strconv.Quote(r.selector.text))
+		if r.when != nil { // it may read the caller
+			b.WriteString(" if " + strconv.Quote(r.when.checked.Source().Content()))
+		}
+		b.WriteByte('\n')
 	}
 	for _, name := range p.RedactionsFor(c, upstream, "") {
 		b.WriteString("masks " + name + "\n")
