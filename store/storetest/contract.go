@@ -26,6 +26,7 @@ type Store interface {
 	EraseIdentity(ctx context.Context, ref audit.Ref) error
 	Ended(ctx context.Context, session toolcall.ID) (bool, error)
 	Tasks
+	Pins
 }
 
 // Run runs the contract. open makes an empty store, and closes it with the test.
@@ -57,6 +58,8 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"a name that is taken stays with the task that has it":             taskNameTaken,
 		"open tasks are counted: of one owner, and all":                    tasksCounted,
 		"tasks that expired go, and the oldest that have ended":            tasksGo,
+		"pins are kept whole, in order, each form of a definition":         pinsKept,
+		"a pin that is decided again keeps what was seen of it":            pinsDecided,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

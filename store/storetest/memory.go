@@ -30,6 +30,7 @@ type Memory struct {
 	sessions   map[toolcall.ID]about
 	blobs      map[string][]byte
 	tasks      []toolcall.Task // in the order of their calls
+	pins       []toolcall.Pin
 	appends    int
 
 	keep  func(n int) (kept int, fail bool)
