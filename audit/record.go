@@ -13,23 +13,24 @@ type Kind uint8
 
 // The kinds. Their numbers are stored: new ones are added at the end.
 const (
-	NoKind       Kind = iota
-	SessionStart      // a session began
-	SessionEnd        // a session ended, or was found to have ended
-	Intent            // a call was allowed and is about to be forwarded
-	Outcome           // how a forwarded call ended; an Intent without one: nobody knows
-	Refusal           // a call was refused: nothing was forwarded
-	List              // a list was shown to the caller
-	PolicyLoaded      // another policy decides from here on
-	Catalogue         // what an upstream offers was fetched or changed
-	Purged            // older records were removed: the tombstone of a prefix of the chain
-	Viewed            // somebody read recorded sessions
-	Event             // anything else that mcpguard itself tells
-	PolicyRefused     // a policy was not loaded: the one in force stays
+	NoKind        Kind = iota
+	SessionStart       // a session began
+	SessionEnd         // a session ended, or was found to have ended
+	Intent             // a call was allowed and is about to be forwarded
+	Outcome            // how a forwarded call ended; an Intent without one: nobody knows
+	Refusal            // a call was refused: nothing was forwarded
+	List               // a list was shown to the caller
+	PolicyLoaded       // another policy decides from here on
+	Catalogue          // what an upstream offers was fetched or changed
+	Purged             // older records were removed: the tombstone of a prefix of the chain
+	Viewed             // somebody read recorded sessions
+	Event              // anything else that mcpguard itself tells
+	PolicyRefused      // a policy was not loaded: the one in force stays
+	ToolChange         // a definition of an upstream is new or another, or somebody accepted one
 )
 
 var kindNames = [...]string{"none", "session_start", "session_end", "intent", "outcome", "refusal", "list",
-	"policy_loaded", "catalogue", "purged", "viewed", "event", "policy_refused"}
+	"policy_loaded", "catalogue", "purged", "viewed", "event", "policy_refused", "tool_change"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {

@@ -290,10 +290,10 @@ func TestPutAllocatesLittle(t *testing.T) {
 
 func TestKindsHaveNames(t *testing.T) {
 	names := map[string]bool{}
-	for k := audit.NoKind; k <= audit.Event; k++ {
+	for k := audit.NoKind; k <= audit.ToolChange; k++ {
 		names[k.String()] = true
 	}
-	if len(names) != int(audit.Event)+1 || names[""] {
+	if len(names) != int(audit.ToolChange)+1 || names[""] {
 		t.Errorf("the kinds are called %v", names)
 	}
 	if got := audit.Kind(99).String(); got != "kind(99)" {

@@ -23,6 +23,7 @@ type catalogue struct {
 	digest string // over the definitions, in order
 	pages  []page
 	tools  map[string]*toolcall.ToolDef
+	pins   uint64 // Pinbook.verdicts when it was judged
 
 	mu    sync.Mutex
 	views map[viewKey]*view
@@ -57,10 +58,12 @@ const (
 // maxPages ends a catalogue that never ends.
 const maxPages = 1000
 
-func (s *shelf) fresh(now time.Time, age time.Duration) *catalogue {
+// fresh is the catalogue, if it is young enough and nobody has accepted other
+// definitions since it was judged.
+func (s *shelf) fresh(now time.Time, age time.Duration, pins uint64) *catalogue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cat == nil || now.Sub(s.fetched) > age {
+	if s.cat == nil || now.Sub(s.fetched) > age || s.cat.pins != pins {
 		return nil
 	}
 	return s.cat
@@ -110,18 +113,18 @@ func (ses *session) diverge() {
 // the same one shares a single fetch.
 func (p *Proxy) catalogue(ctx context.Context, x *exchange, age time.Duration) (*catalogue, error) {
 	s := x.shelfFor()
-	if cat := s.fresh(p.now(), age); cat != nil {
+	if cat := s.fresh(p.now(), age, p.cfg.Pins.verdicts.Load()); cat != nil {
 		return cat, nil
 	}
 	led := false
 	fetched, err, _ := s.flight.Do("", func() (any, error) {
 		led = true
-		if cat := s.fresh(p.now(), age); cat != nil {
+		if cat := s.fresh(p.now(), age, p.cfg.Pins.verdicts.Load()); cat != nil {
 			return cat, nil // somebody else's flight landed in between
 		}
 		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), x.ses.up.Timeout, errIdle)
 		defer cancel()
-		cat, err := p.fetch(ctx, x)
+		cat, err := p.fetchCatalogue(ctx, x)
 		if err != nil {
 			return nil, err
 		}
@@ -139,34 +142,42 @@ func (p *Proxy) catalogue(ctx context.Context, x *exchange, age time.Duration) (
 	// What went wrong was somebody else's session, not this one.
 	ctx, cancel := context.WithTimeoutCause(ctx, x.ses.up.Timeout, errIdle)
 	defer cancel()
-	return p.fetch(ctx, x)
+	return p.fetchCatalogue(ctx, x)
 }
 
-// fetch reads all pages of tools/list over the session of x.
-func (p *Proxy) fetch(ctx context.Context, x *exchange) (*catalogue, error) {
+func (p *Proxy) fetchCatalogue(ctx context.Context, x *exchange) (*catalogue, error) {
+	pages, err := p.fetch(ctx, x, "tools/list")
+	if err != nil {
+		return nil, err
+	}
+	return p.shelve(ctx, x, pages)
+}
+
+// fetch reads all pages of a list over the session of x.
+func (p *Proxy) fetch(ctx context.Context, x *exchange, method string) ([]page, error) {
 	var pages []page
 	cursor := ""
 	for {
-		result, err := p.fetchPage(ctx, x, cursor)
+		result, err := p.fetchPage(ctx, x, method, cursor)
 		if err != nil {
 			return nil, err
 		}
 		pages = append(pages, page{result: result, cursor: cursor})
 		next, ok := result.Member("nextCursor").Str()
 		if !ok || next == "" {
-			return p.shelve(ctx, x, pages)
+			return pages, nil
 		}
 		if cursor = next; len(pages) == maxPages {
-			return nil, &upstreamError{upstream: x.ses.up.Name, what: "lists its tools without end"}
+			return nil, &upstreamError{upstream: x.ses.up.Name, what: "lists its " + listings[method].key + " without end"}
 		}
 	}
 }
 
-func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (toolcall.JSON, error) {
+func (p *Proxy) fetchPage(ctx context.Context, x *exchange, method, cursor string) (toolcall.JSON, error) {
 	b := builder{}
 	b.set("jsonrpc", "2.0")
 	b.set("id", "mcpguard:"+strconv.FormatInt(p.ownID.Add(1), 10))
-	b.set("method", "tools/list")
+	b.set("method", method)
 	b.raw("params", "{}")
 	if cursor != "" {
 		b.set("params.cursor", cursor)
@@ -176,11 +187,11 @@ func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (tool
 	}
 	text, err := b.done()
 	if err != nil {
-		return toolcall.JSON{}, fmt.Errorf("build tools/list: %w", err)
+		return toolcall.JSON{}, fmt.Errorf("build %s: %w", method, err)
 	}
 	f, err := readFrame(text, p.cfg.Limits.message())
 	if err != nil {
-		return toolcall.JSON{}, fmt.Errorf("build tools/list: %w", err)
+		return toolcall.JSON{}, fmt.Errorf("build %s: %w", method, err)
 	}
 	a, err := x.ses.leg.send(ctx, outbound{frame: f, version: x.version, era: x.ses.era, room: x.lease, own: true})
 	if err != nil {
@@ -200,7 +211,7 @@ func (p *Proxy) fetchPage(ctx context.Context, x *exchange, cursor string) (tool
 			continue // a notification about a list that is being read
 		}
 		if !in.frame.err.IsZero() {
-			return toolcall.JSON{}, &upstreamError{upstream: x.ses.up.Name, what: "does not list its tools"}
+			return toolcall.JSON{}, &upstreamError{upstream: x.ses.up.Name, what: "does not list its " + listings[method].key}
 		}
 		return in.frame.result, nil
 	}
@@ -221,7 +232,8 @@ func (u *upstream) broken(err error) error {
 
 // shelve makes the catalogue of what was fetched, or finds the one it equals:
 // sessions that see the same tools share it. A catalogue that differs from the
-// last is recorded, and its definitions are kept.
+// last is recorded, and its definitions are kept. What its pins hide is not in it:
+// nobody sees it, and nobody can call it.
 func (p *Proxy) shelve(ctx context.Context, x *exchange, pages []page) (*catalogue, error) {
 	sum := sha256.New()
 	for _, pg := range pages {
@@ -233,10 +245,20 @@ func (p *Proxy) shelve(ctx context.Context, x *exchange, pages []page) (*catalog
 	u.mu.Lock()
 	same := u.catalogues[key]
 	u.mu.Unlock()
-	if same != nil {
+	if same != nil && same.pins == p.cfg.Pins.verdicts.Load() {
 		return same, nil
 	}
+	v, err := p.pinned(ctx, x, "tools/list", pages, true)
+	if err != nil {
+		return nil, err
+	}
+	for i := range pages {
+		if pages[i].result, err = without(pages[i].result, listings["tools/list"], v.held); err != nil {
+			return nil, fmt.Errorf("hide what is quarantined of upstream %s: %w", u.Name, err)
+		}
+	}
 	cat := newCatalogue(u.Name, pages)
+	cat.pins = v.count
 	var texts []string
 	for _, pg := range pages {
 		texts = append(texts, pg.result.Text())

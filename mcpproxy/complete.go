@@ -16,6 +16,17 @@ func (p *Proxy) complete(ctx context.Context, x *exchange) {
 		return
 	}
 	call, d := x.completed(ref)
+	if call != nil {
+		kind := map[toolcall.Kind]toolcall.PinKind{toolcall.Prompt: toolcall.PinPrompt, toolcall.Resource: toolcall.PinTemplate}[call.Kind]
+		held, err := p.cfg.Pins.holds(ctx, x.ses.up.Name, kind, call.Name)
+		if err != nil {
+			p.fail(ctx, x, err)
+			return
+		}
+		if held {
+			call = nil
+		}
+	}
 	if call == nil {
 		p.refuse(ctx, x, &Refusal{Stage: "find", Code: codeInvalidParams, Hidden: true, Reason: "nothing to complete has that name"})
 		return

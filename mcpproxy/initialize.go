@@ -67,7 +67,7 @@ func clampVersion(f frame) (frame, error) {
 
 // established takes the upstream's answer to initialize: the session has a
 // version, a record, and, last of all, a handle.
-func established(_ context.Context, x *exchange, f frame) (frame, error) {
+func established(ctx context.Context, x *exchange, f frame) (frame, error) {
 	ses := x.ses
 	version, _ := f.result.Member("protocolVersion").Str()
 	if !known(version) || mcp.IsModernProtocol(version) {
@@ -75,6 +75,10 @@ func established(_ context.Context, x *exchange, f frame) (frame, error) {
 	}
 	ses.version, x.version = version, version
 	ses.announced = announcedBy(f.result.Member("capabilities"))
+	hidden, err := x.pinnedHandshake(ctx, f.result)
+	if err != nil {
+		return frame{}, err
+	}
 	upstreamID := ""
 	if h, ok := ses.leg.(*httpLeg); ok {
 		h.version, upstreamID = version, h.session
@@ -86,13 +90,16 @@ func established(_ context.Context, x *exchange, f frame) (frame, error) {
 		return frame{}, err
 	}
 	x.out.session = ses.handle
-	return f, nil
+	if len(hidden) == 0 {
+		return f, nil
+	}
+	return f.edited(hidden)
 }
 
 // discovered narrows server/discover to the revisions that mcpguard knows, and
 // keeps the answer out of shared caches. An answer without a modern revision is
 // never passed on as a result: clients take it for a modern server.
-func discovered(_ context.Context, x *exchange, f frame) (frame, error) {
+func discovered(ctx context.Context, x *exchange, f frame) (frame, error) {
 	versions := f.result.Member("supportedVersions")
 	var unknown []toolcall.Edit
 	isModern := false
@@ -107,7 +114,11 @@ func discovered(_ context.Context, x *exchange, f frame) (frame, error) {
 	if !isModern {
 		return frame{}, &Refusal{Stage: "upstream", Code: codeMethodNotFound, Reason: "Method not found"}
 	}
-	result, err := toolcall.Splice(f.result, unknown)
+	hidden, err := x.pinnedHandshake(ctx, f.result)
+	if err != nil {
+		return frame{}, err
+	}
+	result, err := toolcall.Splice(f.result, append(unknown, hidden...))
 	if err == nil {
 		result, err = private(result)
 	}

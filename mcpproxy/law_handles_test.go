@@ -33,7 +33,11 @@ func twoUpstreams(t *testing.T, s setup) (*rig, *peer) {
 			sayJSON(w, m.result(`{"tools":[]}`))
 		}
 		up.on["prompts/list"] = func(w http.ResponseWriter, m heard) {
-			sayJSON(w, m.result(`{"prompts":[],"nextCursor":"own cursor"}`))
+			if m.Params.Cursor == "" {
+				sayJSON(w, m.result(`{"prompts":[],"nextCursor":"own cursor"}`))
+				return
+			}
+			sayJSON(w, m.result(`{"prompts":[]}`))
 		}
 		up.on["tools/call"] = func(w http.ResponseWriter, m heard) {
 			sayJSON(w, m.result(`{"resultType":"input_required","inputRequests":{},"requestState":"own state"}`))

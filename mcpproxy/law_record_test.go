@@ -167,6 +167,7 @@ func TestKeptAfterAllGoesOn(t *testing.T) {
 	up := newPeer(t)
 	r := newRig(t, setup{policy: recordPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}})
 	a := r.legacy("sam", "/mcp")
+	a.post(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`) // its definitions are kept
 	r.store.FailKept()
 	if got := a.call("1", "echo", `{"text":"x"}`); got.get("result.structuredContent.text").Str != "x" {
 		t.Errorf("got %s", got)

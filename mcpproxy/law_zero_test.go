@@ -94,7 +94,7 @@ func TestZeroConfigRefuses(t *testing.T) {
 	}
 	r := newRig(t, setup{upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")}})
 	whole := mcpproxy.Config{Auth: r.authenticator(), Judge: judge{r.engine}, Record: nil, Keys: r.keys,
-		Archive: archive{r.store}, Upstreams: []mcpproxy.Upstream{{Name: "crm", URL: "http://127.0.0.1:1"}}}
+		Archive: archive{r.store}, Pins: r.pins, Upstreams: []mcpproxy.Upstream{{Name: "crm", URL: "http://127.0.0.1:1"}}}
 	if _, err := mcpproxy.New(whole); err == nil {
 		t.Error("a proxy without a record is made")
 	}

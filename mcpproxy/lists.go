@@ -84,7 +84,16 @@ func (p *Proxy) recordList(ctx context.Context, x *exchange, shown, hidden int) 
 
 // listResult filters a list that passes page by page.
 func listResult(ctx context.Context, x *exchange, f frame) (frame, error) {
-	result, shown, hidden, err := x.filter(f.result, listings[x.frame.method], nil)
+	l := listings[x.frame.method]
+	v, err := x.pinnedPage(ctx, f.result)
+	if err != nil {
+		return frame{}, err
+	}
+	result, err := without(f.result, l, v.held)
+	if err != nil {
+		return frame{}, err
+	}
+	result, shown, hidden, err := x.filter(result, l, nil)
 	if err != nil {
 		return frame{}, err
 	}

@@ -20,6 +20,7 @@ type Config struct {
 	Record    Recorder
 	Keys      Keys
 	Archive   Archive
+	Pins      *Pinbook // which definitions of upstreams are shown
 	Limits    Limits
 	Keep      Keep
 	Watchdog  Watchdog         // nil: on Linux the kernel kills a server with mcpguard, but not what that started
@@ -136,7 +137,7 @@ type Proxy struct {
 // New makes a Proxy. Close lets go of what it holds.
 func New(cfg Config) (*Proxy, error) {
 	switch {
-	case cfg.Auth == nil || cfg.Judge == nil || cfg.Record == nil || cfg.Keys == nil || cfg.Archive == nil:
+	case cfg.Auth == nil || cfg.Judge == nil || cfg.Record == nil || cfg.Keys == nil || cfg.Archive == nil || cfg.Pins == nil:
 		return nil, errors.New("make a proxy: a seam is missing")
 	case len(cfg.Upstreams) == 0:
 		return nil, errors.New("make a proxy: no upstream")

@@ -35,6 +35,8 @@ type setup struct {
 	watch     func([]audit.Entry) error // sees what is about to be kept; an error of it is the store's
 	keys      *keyring.Ring             // nil: a ring of its own
 	archive   func(archive) mcpproxy.Archive
+	pins      *mcpproxy.PinRules // of every upstream; nil: accept the first list, quarantine changes
+	lock      *mcpproxy.PinLock
 }
 
 // rig is a proxy with real neighbours, joined like cmd/mcpguard joins them: a
@@ -45,6 +47,7 @@ type rig struct {
 	proxy  *mcpproxy.Proxy
 	engine *toolpolicy.Engine
 	store  *storetest.Memory
+	pins   *mcpproxy.Pinbook
 	keys   *keyring.Ring
 	tokens map[string]identity.Secret
 	logs   *logbook
@@ -52,6 +55,9 @@ type rig struct {
 	stop   func() // closes the proxy, and leaves its listener open
 	close  func() // closes all; may be called before the test's end
 }
+
+// firstRules are those of pins.mode: first.
+var firstRules = mcpproxy.PinRules{First: mcpproxy.PinAccept, Names: mcpproxy.PinAlert}
 
 // The callers of every rig, and their groups.
 var callers = map[string][]string{"sam": {"support"}, "fran": {"finance"}}
@@ -87,9 +93,21 @@ func newRig(t testing.TB, s setup) *rig {
 	if s.archive != nil {
 		kept = s.archive(archive{r.store})
 	}
+	rules := map[string]mcpproxy.PinRules{}
+	for _, u := range s.upstreams {
+		rules[u.Name] = firstRules
+		if s.pins != nil {
+			rules[u.Name] = *s.pins
+		}
+	}
+	r.pins, err = mcpproxy.NewPinbook(mcpproxy.PinbookConfig{Store: r.store, Record: record, Rules: rules, Lock: s.lock,
+		Now: s.now, Log: slog.New(slog.NewTextHandler(r.logs, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.proxy, err = mcpproxy.New(mcpproxy.Config{
 		Upstreams: s.upstreams, Auth: s.auth, Judge: judge{r.engine}, Record: record, Keys: r.keys,
-		Archive: kept, Limits: limits, Keep: s.keep, Now: s.now,
+		Archive: kept, Pins: r.pins, Limits: limits, Keep: s.keep, Now: s.now,
 		Log:      slog.New(slog.NewTextHandler(r.logs, nil)),
 		Loopback: !s.public, Hosts: s.hosts, Origins: s.origins,
 	})

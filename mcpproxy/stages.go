@@ -58,6 +58,15 @@ func find(ctx context.Context, p *Proxy, x *exchange) error {
 			return err
 		}
 	}
+	if x.call.Kind == toolcall.Prompt {
+		held, err := x.p.cfg.Pins.holds(ctx, x.ses.up.Name, toolcall.PinPrompt, target)
+		if err != nil {
+			return err
+		}
+		if held {
+			return x.unknown()
+		}
+	}
 	if x.visible() {
 		return x.checkParamHeaders()
 	}

@@ -125,7 +125,8 @@ func TestListChanged(t *testing.T) {
 		sayEvents(w, `{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`, m.result(`{}`))
 	}
 	frozen := time.Now() // a catalogue does not age
-	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}, now: func() time.Time { return frozen }})
+	r := newRig(t, setup{policy: streamPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}, now: func() time.Time { return frozen },
+		pins: &mcpproxy.PinRules{First: mcpproxy.PinAccept, New: mcpproxy.PinAlert}})
 	a, other := r.legacy("sam", "/mcp"), r.legacy("fran", "/mcp")
 	names := func(a *agent) string {
 		return a.post(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`).get("result.tools.#.name").Raw
