@@ -22,12 +22,12 @@ func (t PinTarget) String() string { return t.Upstream + "/" + t.Name }
 
 // Errors of Accept, to be tested with errors.Is.
 var (
-	// ErrPinned: nothing of that name waits.
-	ErrPinned = errors.New("nothing of that name waits to be accepted")
-	// ErrSeveralPins: what is named is not one definition.
-	ErrSeveralPins = errors.New("several definitions wait under that name")
-	// ErrLocked: the lock file is the authority.
-	ErrLocked = errors.New("the lock file says what is accepted")
+	// ErrNotWaiting: nothing of that name waits.
+	ErrNotWaiting = errors.New("nothing of that name waits to be accepted")
+	// ErrSeveralWait: what is named is not one definition.
+	ErrSeveralWait = errors.New("several definitions wait under that name")
+	// ErrLockRules: the lock file is the authority.
+	ErrLockRules = errors.New("the lock file says what is accepted")
 )
 
 // Accept shows what waited, from the next list and the next call on: all targets or,
@@ -41,7 +41,7 @@ func (b *Pinbook) Accept(ctx context.Context, who toolcall.Caller, targets []Pin
 	case len(targets) == 0:
 		return nil, errors.New("accept definitions: none is named")
 	case b.cfg.Lock != nil:
-		return nil, fmt.Errorf("accept definitions: %w", ErrLocked)
+		return nil, fmt.Errorf("accept definitions: %w", ErrLockRules)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,9 +100,9 @@ func (b *Pinbook) oneLocked(t PinTarget) (*toolcall.Pin, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, ErrPinned
+		return nil, ErrNotWaiting
 	case 1:
 		return found[0], nil
 	}
-	return nil, ErrSeveralPins
+	return nil, ErrSeveralWait
 }

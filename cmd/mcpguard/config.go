@@ -33,6 +33,8 @@ type Config struct {
 	Identity  Identity
 	Record    Record
 	Limits    Limits
+	Pins      Pins
+	PinLock   string // the file that says what is accepted; "": the store does
 
 	// Stdio: the only caller is the process that started this one. There is no
 	// listener.
@@ -60,6 +62,7 @@ type Upstream struct {
 	Share   string            // session, caller or all: who may have one process
 
 	Limits Limits // the general ones, or this upstream's own
+	Pins   Pins   // the same
 
 	secrets []string // of URL and Args: queries, and what references lead to
 }

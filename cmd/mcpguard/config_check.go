@@ -28,6 +28,7 @@ func (l *loader) check() {
 	l.checkTLS()
 	l.checkReach()
 	l.checkMemory()
+	l.checkPins()
 }
 
 // wholeFile is where something is missing.

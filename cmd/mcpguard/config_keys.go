@@ -108,6 +108,17 @@ var settingKeys = []settingKey{
 	limitSetting("sessions_total", "10000"),
 	limitSetting("processes_total", "128"),
 	limitSetting("memory", "256MiB"),
+	pinSetting("mode", pinsFirst),
+	pinSetting("new", pinQuarantine),
+	pinSetting("wording", pinQuarantine),
+	pinSetting("schema", pinQuarantine),
+	pinSetting("hints", pinQuarantine),
+	pinSetting("hidden", pinQuarantine),
+	pinSetting("names", pinAlert),
+	{key: "pins.lock", path: true, assign: func(c *Config, s string) error {
+		c.PinLock = s
+		return notEmpty(s)
+	}},
 }
 
 func limitSetting(name, standard string) settingKey {

@@ -111,6 +111,7 @@ type setting struct {
 
 func (l *loader) load() {
 	l.top = l.root()
+	spellOut(l.top.get("pins"))
 	l.chooseLocal()
 	l.scalars()
 	l.identity()
@@ -168,7 +169,7 @@ func topKeys() []string {
 
 // scalars sets every key of the table, from the strongest source that has it.
 func (l *loader) scalars() {
-	for _, group := range []string{"tls", "record", "record.retention", "limits"} {
+	for _, group := range []string{"tls", "record", "record.retention", "limits", "pins"} {
 		if m := l.file.under(l.top, group); m != nil {
 			l.given[group] = true
 			l.file.refuseUnknown(m, group, keysBelow(group))

@@ -14,7 +14,7 @@ import (
 func (l *loader) upstreams() {
 	if u := l.flags.wrapped; u != nil {
 		l.given["upstreams"] = true
-		u.Limits = l.config.Limits
+		u.Limits, u.Pins = l.config.Limits, l.config.Pins
 		l.config.Upstreams = []Upstream{*u}
 		return
 	}
@@ -46,7 +46,7 @@ func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
 		f.hide(n, end)
 		return
 	}
-	harmless := []string{"command", "cwd", "type", "transport", "share", "limits"}
+	harmless := []string{"command", "cwd", "type", "transport", "share", "limits", "pins"}
 	for i := 1; i < len(n.Content); i += 2 {
 		up := n.Content[i]
 		if up.Kind != yaml.MappingNode {
@@ -63,7 +63,7 @@ func hideUpstreams(f *yamlFile, n *yaml.Node, end int) {
 
 // upstreamKeys are what an entry of an mcpServers block is documented to hold,
 // and our limits.
-var upstreamKeys = []string{"type", "url", "transport", "headers", "command", "args", "env", "cwd", "share", "limits"}
+var upstreamKeys = []string{"type", "url", "transport", "headers", "command", "args", "env", "cwd", "share", "limits", "pins"}
 
 // foreignKeys are keys of agents' own configurations, with what to do instead.
 var foreignKeys = map[string]string{
@@ -119,6 +119,7 @@ func (l *loader) upstream(e entry) {
 		l.misfit(m, what, kind == "http" || kind == transportSSE, "a command", "headers", "transport")
 	}
 	l.upstreamLimits(&u, m, what)
+	l.upstreamPins(&u, m, what)
 	l.config.Upstreams = append(l.config.Upstreams, u)
 }
 

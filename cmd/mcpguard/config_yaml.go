@@ -255,7 +255,6 @@ var laterKeys = map[string]struct{ what, hint string }{
 	"identity.mtls":    {"mutual TLS", "identity.tokens or identity.local"},
 	"approvals":        {"approving calls", "remove it; rules under approve deny until then"},
 	"notify":           {"notification", "remove it"},
-	"pins":             {"pinning tools", "remove it"},
 	"limits.questions": {"a limit of open questions", "remove it"},
 	"record.witness":   {"a witness", "remove it"},
 	"record.seal":      {"sealing the record", "record.results: digest"},

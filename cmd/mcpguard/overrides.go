@@ -72,7 +72,7 @@ func (switchFlag) Type() string { return "bool" }
 // flagUpstream makes the upstream that the command line names.
 func (l *loader) flagUpstream() {
 	l.given["upstreams"] = true
-	u := Upstream{Name: flagUpstreamName, Limits: l.config.Limits}
+	u := Upstream{Name: flagUpstreamName, Limits: l.config.Limits, Pins: l.config.Pins}
 	what := "upstreams." + flagUpstreamName
 	if l.flags.upstream != "" {
 		from := origin{name: "--upstream"}

@@ -28,6 +28,7 @@ type guard struct {
 	engine *toolpolicy.Engine
 	judge  judge
 	record *audit.Log
+	pins   *mcpproxy.Pinbook
 	store  *store.Store
 	log    *slog.Logger
 	now    func() time.Time
@@ -96,6 +97,9 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 		g.dog = newWatchdog(log)
 		dog = g.dog
 	}
+	if g.pins, err = pinbook(cfg, g.store, g.record, env, log); err != nil {
+		return nil, err
+	}
 	g.proxy, err = mcpproxy.New(mcpproxy.Config{
 		Upstreams: upstreamsOf(cfg),
 		Watchdog:  dog,
@@ -104,6 +108,7 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 		Record:    counting{g.record, g.metrics},
 		Keys:      keys,
 		Archive:   archive{g.store},
+		Pins:      g.pins,
 		Limits:    limitsOf(cfg.Limits),
 		Keep:      keepOf(cfg.Record),
 		Log:       log,
@@ -120,6 +125,24 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 	}
 	g.measure()
 	return g, nil
+}
+
+// pinbook joins the pins of a configuration with what was decided before.
+func pinbook(cfg *Config, kept *store.Store, record *audit.Log, env *environment, log *slog.Logger) (*mcpproxy.Pinbook, error) {
+	lock, err := loadLock(cfg.PinLock)
+	if err != nil {
+		return nil, err
+	}
+	rules := map[string]mcpproxy.PinRules{}
+	for i := range cfg.Upstreams {
+		rules[cfg.Upstreams[i].Name] = cfg.Upstreams[i].Pins.rules()
+	}
+	return mcpproxy.NewPinbook(mcpproxy.PinbookConfig{Store: kept, Record: record, Rules: rules, Lock: lock, Log: log, Now: env.now})
+}
+
+// acceptTools accepts what waited of upstreams, in somebody's name.
+func (g *guard) acceptTools(ctx context.Context, who toolcall.Caller, targets []mcpproxy.PinTarget) ([]toolcall.Pin, error) {
+	return g.pins.Accept(ctx, who, targets)
 }
 
 // handler is the agents' listener.
