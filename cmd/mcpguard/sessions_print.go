@@ -156,7 +156,7 @@ func headline(m *moment) string {
 		line += " " + target
 	}
 	switch m.Kind {
-	case audit.SessionStart, audit.SessionEnd, audit.Event:
+	case audit.SessionStart, audit.SessionEnd, audit.Event, audit.ToolChange:
 		if !m.Reason.IsZero() {
 			line += " " + m.Reason.String()
 		}
