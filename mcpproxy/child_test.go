@@ -81,6 +81,14 @@ func logLine(text string) string {
 }
 
 func (c *child) handle(m heard, line string) {
+	if m.key() == "prompts/list" { // two pages
+		if m.Params.Cursor == "" {
+			c.say(m.result(`{"prompts":[{"name":"a"}],"nextCursor":"two"}`))
+		} else {
+			c.say(m.result(`{"prompts":[{"name":"b"}]}`))
+		}
+		return
+	}
 	var args struct{ Text string }
 	if m.Method == "tools/call" {
 		_ = json.Unmarshal(m.Params.Arguments, &args) // other tools have other arguments
