@@ -14,7 +14,7 @@ import (
 // already, by upstream, kind, name and digest, gets a new state and who decided it;
 // what was seen of it, and when, stays.
 func (s *Store) KeepPins(ctx context.Context, pins []toolcall.Pin) error {
-	err := s.writer.transact(ctx, func(ctx context.Context) error {
+	err := s.writer.transact(ctx, func(ctx context.Context) (err error) {
 		const q = `INSERT INTO pins (upstream, kind, name, digest, parts, state, causes, was, seen, decided, by, definition)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (upstream, kind, name, digest)
 			DO UPDATE SET state = excluded.state, decided = excluded.decided, by = excluded.by`
@@ -22,6 +22,7 @@ func (s *Store) KeepPins(ctx context.Context, pins []toolcall.Pin) error {
 		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, insert.Close()) }()
 		for i := range pins {
 			p := &pins[i]
 			var parts []byte
@@ -31,10 +32,10 @@ func (s *Store) KeepPins(ctx context.Context, pins []toolcall.Pin) error {
 			_, err := insert.ExecContext(ctx, p.Upstream, p.Kind, p.Name, p.Digest[:], parts, p.State, p.Causes, p.Was[:],
 				p.Seen.UnixNano(), p.Decided.UnixNano(), p.By, p.Text)
 			if err != nil {
-				return errors.Join(err, insert.Close())
+				return err
 			}
 		}
-		return insert.Close()
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("keep pins: %w", err)

@@ -184,4 +184,3 @@ func writeAccepted(env *environment, accepted []toolcall.Pin) error {
 	}
 	return nil
 }
-

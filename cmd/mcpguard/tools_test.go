@@ -182,7 +182,11 @@ func (p *pinned) recordedAs(chain, why string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() {
+		if err := r.Close(); err != nil {
+			p.t.Error(err)
+		}
+	}()
 	for e, err := range r.Chain(p.t.Context(), chain, 0) {
 		if err != nil {
 			p.t.Fatal(err)
@@ -242,7 +246,11 @@ func TestToolsBesideAServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	wants(t, "accept", p.command(exitFailure, "tools", "accept", "--all"), "another mcpguard writes this store", "try: end the running mcpguard")
 	wants(t, "ls", p.command(exitOK, "tools", "ls"), "crm/instructions", "crm/echo", "quarantined  new")
 }
