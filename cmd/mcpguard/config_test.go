@@ -87,6 +87,8 @@ upstreams:
     env: {TOKEN: "${file:fs.secret}", LITERAL: "$${not a reference}"}
     cwd: work
     share: caller
+    pins: {wording: alert}
+pins: {mode: strict, names: quarantine}
 identity:
   tokens:
     - name: nightly-agent
@@ -115,6 +117,12 @@ func TestEveryKey(t *testing.T) {
 		Request: 2 << 20, Result: 32 << 20, Depth: 64, Timeout: 90 * time.Second, Idle: 30 * time.Minute,
 		Sessions: 5, Processes: 16, SessionsTotal: 10000, ProcessesTotal: 128, Memory: 256 << 20,
 	}
+	pins := Pins{
+		Mode: pinsStrict, New: pinQuarantine, Wording: pinQuarantine, Schema: pinQuarantine, Hints: pinQuarantine,
+		Hidden: pinQuarantine, Names: pinQuarantine,
+	}
+	ofFS := pins
+	ofFS.Wording = pinAlert
 	crm := limits
 	crm.Timeout, crm.Result = 5*time.Second, 1<<10
 	want := &Config{
@@ -123,9 +131,9 @@ func TestEveryKey(t *testing.T) {
 		AllowedHosts: []string{"guard.example.com"}, AllowedOrigins: []string{"https://app.example.com"},
 		Upstreams: []Upstream{{
 			Name: "crm", URL: identity.NewSecret("http://127.0.0.1:9101/mcp?k=key-1"), Address: "http://127.0.0.1:9101/mcp", Transport: "streamable-http",
-			Headers: []SecretPair{{"Authorization", identity.NewSecret("Bearer token-1")}}, Limits: crm,
+			Headers: []SecretPair{{"Authorization", identity.NewSecret("Bearer token-1")}}, Limits: crm, Pins: pins,
 		}, {
-			Name: "fs", Command: "npx", Cwd: at("work"), Share: "caller", Limits: limits,
+			Name: "fs", Command: "npx", Cwd: at("work"), Share: "caller", Limits: limits, Pins: ofFS,
 			Args: []identity.Secret{
 				identity.NewSecret("-y"), identity.NewSecret("@modelcontextprotocol/server-filesystem"), identity.NewSecret("/srv/projects"),
 			},
@@ -143,6 +151,7 @@ func TestEveryKey(t *testing.T) {
 			Retention: Retention{Age: 30 * 24 * time.Hour, Size: 2 << 30},
 		},
 		Limits: limits,
+		Pins:   pins,
 	}
 	same := cmp.Options{
 		cmp.Comparer(func(a, b identity.Secret) bool { return a.Reveal() == b.Reveal() }),
