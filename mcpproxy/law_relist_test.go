@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mcpguard/mcpproxy"
+	"mcpguard/toolcall"
 )
 
 // swap puts another policy in force, as a reload does.
@@ -136,5 +137,43 @@ func TestChangedListsAreToldAfterARestart(t *testing.T) {
 	two.swap("version: 1\nroles: {everyone: {allow: [crm/purge]}}\n")
 	if got := s.next(); !strings.Contains(got, toolsChanged) {
 		t.Errorf("after a restart came %s", got)
+	}
+}
+
+// Whoever may see what was accepted is told, and nobody else: each acceptance is
+// followed by one of a prompt that everybody sees, so that what comes first says
+// whether the tools were told of.
+func TestAcceptedDefinitionsAreTold(t *testing.T) {
+	const all = `{"tools":{"listChanged":true},"prompts":{"listChanged":true}}`
+	policy := "version: 1\nroles: {support: {groups: [support], allow: [crm/refund]}, everyone: {allow: [crm/echo, {prompt: crm/*}]}}\n"
+	for name, c := range map[string]struct {
+		caller   string
+		accepted toolcall.Pin
+		want     bool
+	}{
+		"a tool of hers":           {"sam", toolcall.Pin{Upstream: "crm", Kind: toolcall.PinTool, Name: "refund"}, true},
+		"a tool that is hidden":    {"fran", toolcall.Pin{Upstream: "crm", Kind: toolcall.PinTool, Name: "refund"}, false},
+		"a tool of another server": {"sam", toolcall.Pin{Upstream: "erp", Kind: toolcall.PinTool, Name: "refund"}, false},
+		"instructions":             {"sam", toolcall.Pin{Upstream: "crm", Kind: toolcall.PinInstructions, Name: "instructions"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, setup{policy: policy, upstreams: []mcpproxy.Upstream{listening(t, all).upstream("crm")}})
+			a := r.legacy(c.caller, "/mcp")
+			s := a.open(a.request(t.Context(), http.MethodGet, ""))
+			s.next() // it is open
+			r.proxy.DefinitionsAccepted([]toolcall.Pin{c.accepted})
+			r.proxy.DefinitionsAccepted([]toolcall.Pin{{Upstream: "crm", Kind: toolcall.PinPrompt, Name: "greet"}})
+			got := s.next()
+			if told := strings.Contains(got, toolsChanged); told != c.want {
+				t.Errorf("told of the tools: %v, want %v: %s", told, c.want, got)
+			}
+			if c.want {
+				got = s.next()
+			}
+			if !strings.Contains(got, promptsChanged) {
+				t.Errorf("not told of the prompts: %s", got)
+			}
+		})
 	}
 }

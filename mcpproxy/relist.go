@@ -1,6 +1,8 @@
 package mcpproxy
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -98,15 +100,48 @@ func (p *Proxy) join(x *exchange, promised lists) (_ *listener, leave func()) {
 // PolicyChanged tells the clients who listen, and who see other lists under the
 // policy after than under the one before. It does not wait until they have heard.
 func (p *Proxy) PolicyChanged(before, after Snapshot) {
-	p.listeners.mu.Lock()
-	all := make([]*listener, 0, len(p.listeners.all))
-	for l := range p.listeners.all {
-		all = append(all, l)
-	}
-	p.listeners.mu.Unlock()
-	for _, l := range all {
+	for _, l := range p.listening() {
 		p.owe(l, before, after)
 	}
+}
+
+// listening are the streams that are open now.
+func (p *Proxy) listening() []*listener {
+	p.listeners.mu.Lock()
+	defer p.listeners.mu.Unlock()
+	return slices.Collect(maps.Keys(p.listeners.all))
+}
+
+// DefinitionsAccepted tells the clients who listen, and whom policy shows what was
+// accepted, that their lists have changed.
+func (p *Proxy) DefinitionsAccepted(accepted []toolcall.Pin) {
+	snap := p.cfg.Judge.Current()
+	for _, l := range p.listening() {
+		var due lists
+		for i := range accepted {
+			pin := &accepted[i]
+			list, kind := listOf(pin.Kind)
+			if pin.Upstream == l.x.ses.up.Name && list != 0 && snap.Visible(l.x.caller, kind, pin.Upstream, pin.Name) {
+				due |= list
+			}
+		}
+		if due != 0 {
+			p.note(l, due, 0)
+		}
+	}
+}
+
+// listOf is the list in which definitions of a kind stand.
+func listOf(k toolcall.PinKind) (lists, toolcall.Kind) {
+	switch k {
+	case toolcall.PinTool:
+		return toolsLists, toolcall.Tool
+	case toolcall.PinPrompt:
+		return promptsLists, toolcall.Prompt
+	case toolcall.PinTemplate:
+		return resourcesLists, toolcall.Resource
+	}
+	return 0, toolcall.NoKind
 }
 
 // owe notes what a listener has to be told of, and sees to it that somebody does.

@@ -59,6 +59,7 @@ func adminRoutes() []adminRoute {
 		{http.MethodGet, "/readyz", anyone, (*admin).readyz},
 		{http.MethodGet, "/metrics", viewer, (*admin).metrics},
 		{http.MethodPost, reloadPath, administrator, (*admin).reload},
+		{http.MethodPost, acceptPath, administrator, (*admin).acceptTools},
 	}
 }
 
@@ -243,7 +244,7 @@ const maxAdminBody = 4 << 10
 
 func (a *admin) reload(w http.ResponseWriter, r *http.Request, v visitor) {
 	var wish reloadRequest
-	if err := readJSON(w, r, &wish); err != nil {
+	if err := readJSON(w, r, maxAdminBody, &wish); err != nil {
 		adminError(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -277,9 +278,9 @@ func refusalOfReload(err error) reloadRefusal {
 	return refusal
 }
 
-// readJSON reads a small body with known members only. An empty one is nothing.
-func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody))
+// readJSON reads a body of at most so many bytes, with known members only. An empty one is nothing.
+func readJSON(w http.ResponseWriter, r *http.Request, most int64, into any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
 	dec.DisallowUnknownFields()
 	switch err := dec.Decode(into); {
 	case errors.Is(err, io.EOF):

@@ -159,6 +159,7 @@ func TestLawNobodyIsAnonymousOnTheAdminSide(t *testing.T) {
 		{http.MethodGet, "/readyz", map[string]int{"": yes, "bad": who, "agents": yes, "viewers": yes, "admins": yes}},
 		{http.MethodGet, "/metrics", map[string]int{"": who, "bad": who, "agents": no, "viewers": yes, "admins": yes}},
 		{http.MethodPost, reloadPath, map[string]int{"": who, "bad": who, "agents": no, "viewers": no, "admins": yes}},
+		{http.MethodPost, acceptPath, map[string]int{"": who, "bad": who, "agents": no, "viewers": no, "admins": http.StatusBadRequest}}, // nothing is named
 	} {
 		for visitor, want := range c.want {
 			var headers []string
@@ -178,7 +179,7 @@ func TestLawNobodyIsAnonymousOnTheAdminSide(t *testing.T) {
 			}
 		}
 	}
-	tested := map[string]bool{"/livez": true, "/readyz": true, "/metrics": true, reloadPath: true}
+	tested := map[string]bool{"/livez": true, "/readyz": true, "/metrics": true, reloadPath: true, acceptPath: true}
 	for _, route := range adminRoutes() {
 		if !tested[route.path] {
 			t.Errorf("%s is not asked for above", route.path)

@@ -371,3 +371,12 @@ func (l *loader) upstreamLimits(u *Upstream, m *mapping, what string) {
 func (l *loader) noteUpstream(key, shown string, n *yaml.Node) {
 	l.note(key, shown, l.file.place(n))
 }
+
+// namesOf are the names of upstreams, in the order of the file.
+func namesOf(upstreams []Upstream) []string {
+	names := make([]string, len(upstreams))
+	for i := range upstreams {
+		names[i] = upstreams[i].Name
+	}
+	return names
+}

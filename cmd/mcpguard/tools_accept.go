@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,8 @@ is recorded. What was accepted before stays accepted. Where several forms wait
 under a name, --digest says which, so that nobody accepts another than they have
 looked at.
 
-The server must not be running: this version writes the store itself. With
+A running server accepts them at once, over its control socket, and tells the
+clients whose lists change. With none running, the command writes the store. With
 pins.lock in the configuration that file is the authority, and nothing can be
 accepted beside it.`,
 		Example: "  mcpguard tools accept crm/refund\n  mcpguard tools accept crm/refund --digest 3f2a90c1b7de\n  mcpguard tools accept --all",
@@ -42,7 +44,7 @@ accepted beside it.`,
 			if err != nil {
 				return usageError(err)
 			}
-			return acceptOffline(cmd.Context(), cfg, env, targets)
+			return acceptTools(cmd.Context(), cfg, env, targets)
 		},
 	}
 	bindKind(cmd, &kind)
@@ -72,50 +74,71 @@ func acceptTargets(args []string, all bool, kind, digest string) ([]mcpproxy.Pin
 	return targets, nil
 }
 
+// acceptTools lets the running server accept, and where none runs does it here.
+func acceptTools(ctx context.Context, cfg *Config, env *environment, targets []mcpproxy.PinTarget) error {
+	accepted, err := acceptThrough(ctx, controlPath(cfg.StorePath()), targets)
+	if exitCode(err) == exitUnreachable {
+		accepted, err = acceptOffline(ctx, cfg, env, targets)
+	}
+	if err != nil {
+		return err
+	}
+	return writeAccepted(env, accepted)
+}
+
 // chainOfCommands names the chain of what commands change while no server runs.
 const chainOfCommands = "commands"
 
 // acceptOffline accepts what waits in a store that no server writes.
-func acceptOffline(ctx context.Context, cfg *Config, env *environment, targets []mcpproxy.PinTarget) (err error) {
+func acceptOffline(ctx context.Context, cfg *Config, env *environment, targets []mcpproxy.PinTarget) (all []pinJSON, err error) {
 	g, err := openOffline(ctx, cfg, env)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRecords)
 		defer cancel()
 		err = errors.Join(err, g.close(end))
 	}()
-	if len(targets) == 0 {
-		if targets, err = g.waitingTools(ctx, cfg); err != nil {
-			return err
-		}
-		if len(targets) == 0 {
-			fmt.Fprintln(env.stderr, "nothing waits to be accepted")
-			return nil
-		}
-	}
 	user := identity.OSUser()
 	accepted, err := g.acceptTools(ctx, toolcall.Caller{Person: user, Subject: user, Issuer: "local"}, targets)
 	if err != nil {
-		return acceptFailure(err)
+		return nil, acceptFailure(err)
 	}
-	return writeAccepted(env, accepted)
+	for i := range accepted {
+		all = append(all, pinInJSON(&accepted[i]))
+	}
+	return all, nil
+}
+
+// acceptTools accepts what waits of upstreams, in somebody's name, and tells those
+// who listen. No target is all that wait of the configured upstreams.
+func (g *guard) acceptTools(ctx context.Context, who toolcall.Caller, targets []mcpproxy.PinTarget) ([]toolcall.Pin, error) {
+	if len(targets) == 0 {
+		waiting, err := g.waitingTools(ctx)
+		if err != nil || len(waiting) == 0 {
+			return nil, err
+		}
+		targets = waiting
+	}
+	accepted, err := g.pins.Accept(ctx, who, targets)
+	if err == nil && g.proxy != nil {
+		g.proxy.DefinitionsAccepted(accepted)
+	}
+	return accepted, err
 }
 
 // waitingTools are the definitions of the configured upstreams that nobody accepted,
 // each by its digest.
-func (g *guard) waitingTools(ctx context.Context, cfg *Config) ([]mcpproxy.PinTarget, error) {
+func (g *guard) waitingTools(ctx context.Context) ([]mcpproxy.PinTarget, error) {
 	all, err := g.store.Pins(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ours := map[string]bool{}
-	for i := range cfg.Upstreams {
-		ours[cfg.Upstreams[i].Name] = true
-	}
 	var targets []mcpproxy.PinTarget
-	for _, p := range pinsWhere(all, func(p *toolcall.Pin) bool { return p.State != toolcall.PinAccepted && ours[p.Upstream] }) {
+	for _, p := range pinsWhere(all, func(p *toolcall.Pin) bool {
+		return p.State != toolcall.PinAccepted && slices.Contains(g.upstreams, p.Upstream)
+	}) {
 		targets = append(targets, mcpproxy.PinTarget{Upstream: p.Upstream, Kind: p.Kind, Name: p.Name, Digest: p.Digest.String()})
 	}
 	return targets, nil
@@ -125,7 +148,7 @@ func (g *guard) waitingTools(ctx context.Context, cfg *Config) ([]mcpproxy.PinTa
 // writes. It takes the store's lock and writes a chain of its own.
 func openOffline(ctx context.Context, cfg *Config, env *environment) (_ *guard, err error) {
 	log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	g := &guard{log: log, now: env.now}
+	g := &guard{log: log, now: env.now, upstreams: namesOf(cfg.Upstreams)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.close(ctx))
@@ -143,7 +166,7 @@ func openOffline(ctx context.Context, cfg *Config, env *environment) (_ *guard, 
 	}
 	if g.store, err = store.Open(ctx, cfg.Store); err != nil {
 		if errors.Is(err, store.ErrLocked) {
-			return nil, fail(exitFailure, fmt.Errorf("open the store: %w", err), "end the running mcpguard first: this version changes nothing through it")
+			return nil, fail(exitFailure, fmt.Errorf("open the store: %w", err), "the user who runs that mcpguard: it does not answer on its control socket")
 		}
 		return nil, storeFailure(err)
 	}
@@ -169,18 +192,18 @@ func acceptFailure(err error) error {
 	return err
 }
 
-func writeAccepted(env *environment, accepted []toolcall.Pin) error {
+func writeAccepted(env *environment, accepted []pinJSON) error {
 	if env.output != outputTable {
-		all := make([]pinJSON, len(accepted))
-		for i := range accepted {
-			all[i] = pinInJSON(&accepted[i])
-		}
-		return writeItems(escaping(env), all)
+		return writeItems(escaping(env), accepted)
+	}
+	if len(accepted) == 0 {
+		fmt.Fprintln(env.stderr, "nothing waits to be accepted")
+		return nil
 	}
 	for i := range accepted {
 		p := &accepted[i]
-		fmt.Fprintf(env.stdout, "accepted %s %s, digest %s, first seen %s\n", p.Kind, visible(p.Upstream+"/"+p.Name),
-			p.Digest.String()[:shortDigest], p.Seen.UTC().Format(time.RFC3339))
+		fmt.Fprintf(env.stdout, "accepted %s %s, digest %.*s, first seen %s\n", visible(p.Kind), visible(p.Upstream+"/"+p.Name),
+			shortDigest, visible(p.Digest), p.Seen.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -61,9 +63,16 @@ func newPinned(t *testing.T, more string) *pinned {
 }
 
 // lists has a guard of its own list the tools once, and ends it.
-func (p *pinned) lists(tools string) string {
+func (p *pinned) lists(tools string) (names string) {
 	p.t.Helper()
 	p.tools.Store(&tools)
+	p.serving(func(list func() string) { names = list() })
+	return names
+}
+
+// serving lets a guard serve meanwhile, with its control socket.
+func (p *pinned) serving(meanwhile func(list func() string)) {
+	p.t.Helper()
 	cfg, err := LoadConfig(p.config, overrides{}, testEnvironment())
 	if err != nil {
 		p.t.Fatal(err)
@@ -72,10 +81,14 @@ func (p *pinned) lists(tools string) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	desk, err := openAdmin(g, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	door := httptest.NewServer(g.handler())
 	defer func() {
 		door.Close()
-		if err := g.close(p.t.Context()); err != nil {
+		if err := errors.Join(desk.close(), g.close(p.t.Context())); err != nil {
 			p.t.Error(err)
 		}
 	}()
@@ -99,14 +112,20 @@ func (p *pinned) lists(tools string) string {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		session = res.Header.Get("Mcp-Session-Id")
+		session = cmp.Or(res.Header.Get("Mcp-Session-Id"), session)
 		return string(text)
 	}
 	post(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`)
+	meanwhile(func() string { return p.named(post(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)) })
+}
+
+// named are the tools of a list.
+func (p *pinned) named(answer string) string {
+	p.t.Helper()
 	var list struct {
 		Result struct{ Tools []struct{ Name string } }
 	}
-	if answer := post(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`); json.Unmarshal([]byte(answer), &list) != nil || list.Result.Tools == nil {
+	if json.Unmarshal([]byte(answer), &list) != nil || list.Result.Tools == nil {
 		p.t.Fatalf("the list is %s", answer)
 	}
 	var names []string
@@ -173,6 +192,29 @@ func TestToolsAreSeenAndAccepted(t *testing.T) {
 	}
 	wants(t, "accept of nothing", p.command(exitOK, "tools", "accept", "--all"), "nothing waits")
 	p.recordedAs(chainOfCommands, "accepted: wording,hidden")
+}
+
+// A running server accepts at once, through its control socket.
+func TestToolsAreAcceptedThroughTheServer(t *testing.T) {
+	p := newPinned(t, "pins: strict\n")
+	tools := toolsBefore
+	p.tools.Store(&tools)
+	p.serving(func(list func() string) {
+		if got := list(); got != "" {
+			t.Fatalf("strict pins show %s", got)
+		}
+		wants(t, "accepting nothing", p.command(exitUsage, "tools", "accept", "crm/none"), "nothing of that name waits", "try: mcpguard tools ls --waiting")
+		wants(t, "accept", p.command(exitOK, "tools", "accept", "crm/refund"), "accepted tool crm/refund, digest ", ", first seen ")
+		if got := list(); got != "refund" {
+			t.Errorf("the next list is %s", got)
+		}
+		wants(t, "accept --all", p.command(exitOK, "tools", "accept", "--all", "-o", "json"), `"name": "echo"`, `"state": "accepted"`)
+		if got := list(); got != "refund echo" {
+			t.Errorf("the last list is %s", got)
+		}
+		wants(t, "accept of nothing", p.command(exitOK, "tools", "accept", "--all"), "nothing waits")
+	})
+	p.recordedAs(chainName, "accepted: new")
 }
 
 // recordedAs looks for a change that a person made, in a chain.
@@ -251,7 +293,7 @@ func TestToolsBesideAServer(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	wants(t, "accept", p.command(exitFailure, "tools", "accept", "--all"), "another mcpguard writes this store", "try: end the running mcpguard")
+	wants(t, "accept", p.command(exitFailure, "tools", "accept", "--all"), "another mcpguard writes this store", "try: the user who runs that mcpguard")
 	wants(t, "ls", p.command(exitOK, "tools", "ls"), "crm/instructions", "crm/echo", "quarantined  new")
 }
 

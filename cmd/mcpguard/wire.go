@@ -35,6 +35,8 @@ type guard struct {
 	token  localToken
 	dog    *watchdog // nil where no upstream is a process
 
+	upstreams []string // the configured ones, by name
+
 	policies *reloader
 	metrics  *metrics
 	health   *health
@@ -53,7 +55,7 @@ const chainName = "main"
 // wire opens the store, the keys and the policy of a configuration, and joins
 // them. Whatever was opened is closed again when something is missing.
 func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) (_ *guard, err error) {
-	g := &guard{log: log, now: env.now}
+	g := &guard{log: log, now: env.now, upstreams: namesOf(cfg.Upstreams)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.close(ctx))
@@ -138,11 +140,6 @@ func pinbook(cfg *Config, kept *store.Store, record *audit.Log, env *environment
 		rules[cfg.Upstreams[i].Name] = cfg.Upstreams[i].Pins.rules()
 	}
 	return mcpproxy.NewPinbook(mcpproxy.PinbookConfig{Store: kept, Record: record, Rules: rules, Lock: lock, Log: log, Now: env.now})
-}
-
-// acceptTools accepts what waited of upstreams, in somebody's name.
-func (g *guard) acceptTools(ctx context.Context, who toolcall.Caller, targets []mcpproxy.PinTarget) ([]toolcall.Pin, error) {
-	return g.pins.Accept(ctx, who, targets)
 }
 
 // handler is the agents' listener.
