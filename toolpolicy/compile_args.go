@@ -11,7 +11,7 @@ import (
 // matcherKeys are the conditions of this version.
 var matcherKeys = [...]string{
 	"equals", "in", "not_in", "min", "max", "above", "below", "integer", "matches", "search",
-	"prefix", "glob", "under", "not_glob", "url", "cidr", "email", "len", "present", "shell", "argv",
+	"prefix", "glob", "under", "not_glob", "url", "cidr", "email", "len", "present", "shell", "argv", "sql",
 	"each", "any", "json", "detect", "not", "any_of", "optional",
 }
 
@@ -116,6 +116,8 @@ func (c *compiler) compileMatcher(key, value *yaml.Node, where pathScope) matche
 		return c.compileArgv(value)
 	case "detect":
 		return c.compileDetect(value)
+	case "sql":
+		return c.compileSQL(value)
 	case "present":
 		if wanted, ok := c.flag(value, "present"); ok {
 			return present{wanted}

@@ -139,6 +139,9 @@ func (c *compiler) checkSpot(key, value *yaml.Node, at spot) (ok bool) {
 		// It is true of a command that does nothing else.
 		c.fail(value, "", "%s does not forbid: every command that does something else as well would pass; allow what may run", k)
 		return false
+	case k == "sql" && at.quantifier == some:
+		c.fail(value, "", "sql does not forbid: every statement that does something else as well would pass; allow what may run")
+		return false
 	case at.whole && k != "detect" && k != "not" && k != "any_of":
 		c.fail(key, "**.name, or a path of its own", "the path ** is for what is found anywhere: it takes detect, not and any_of")
 		return false

@@ -194,3 +194,33 @@ func checkPlaces(t *testing.T, text string, err error) {
 		t.Fatal("mistakes without a text")
 	}
 }
+
+// No text makes a dialect panic, trap or stop, and what is read as one
+// statement says what it does.
+func FuzzSQL(f *testing.F) {
+	postgresRule := sqlRule(f, `{dialect: postgres, statements: [select], tables: ["*"], deny_columns: ["*.ssn"]}`)
+	sqliteRule := sqlRule(f, `{dialect: sqlite, statements: [select], tables: ["*"], deny_columns: ["*.ssn"]}`)
+	for _, archive := range []string{"sql_postgres.txtar", "sql_sqlite.txtar"} {
+		for _, c := range sqlCases(f, archive) {
+			f.Add(c.text)
+		}
+	}
+	for _, deep := range deepSQL {
+		f.Add(deep(20))
+		f.Add(deep(200))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return // no JSON text holds it
+		}
+		for _, m := range []*within{postgresRule, sqliteRule} {
+			how := m.judge(toolcall.Quote(text))
+			if how == parserStopped {
+				t.Fatal("the parser has stopped")
+			}
+			if s, read := m.dialect.read(text); read == holds && s.does == 0 {
+				t.Fatalf("%T reads a statement that does nothing", m.dialect)
+			}
+		}
+	})
+}

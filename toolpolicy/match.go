@@ -53,6 +53,11 @@ const (
 	notLiteral
 	notPlainArgument
 	notWords
+	notSQL
+	notPlainSQL
+	unclearTable
+	deniedColumn
+	parserStopped
 	lacking // unknown, of an expression, as are all below
 	notGiven
 	notComparable
@@ -157,6 +162,16 @@ func (o outcome) String() string {
 		return "more work than an expression may cost"
 	case failing:
 		return "an expression that failed"
+	case notSQL:
+		return "not SQL of this dialect"
+	case notPlainSQL:
+		return "SQL with something in it that is not judged"
+	case unclearTable:
+		return "SQL that may mean a table of another schema"
+	case deniedColumn:
+		return "SQL that names a column kept out, or could touch it without a name"
+	case parserStopped:
+		return "not judged: the parser of SQL has stopped, and starts again with the server"
 	}
 	return "not judged"
 }

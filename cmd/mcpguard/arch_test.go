@@ -53,6 +53,8 @@ var doors = map[string][]string{
 	"golang.org/x/sys":            {"cmd/mcpguard"},
 	"github.com/fsnotify":         {"cmd/mcpguard"},
 	"github.com/prometheus":       {"cmd/mcpguard"},
+	"github.com/sqlc-dev/meyer":   {"toolpolicy"},
+	"github.com/wasilibs":         {"toolpolicy"},
 
 	"database/sql": {"store"},
 	"net/http":     {"identity", "mcpproxy", "approvals", "cmd/mcpguard", "cmd/mcpguard-bench"},
