@@ -171,6 +171,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	for _, key := range []string{
 		"equals", "in", "not_in", "min", "max", "above", "below", "integer", "matches", "search", "prefix", "glob", "under",
 		"root", "relative_to", "file_url", "url", "hosts", "schemes", "ports", "deny_private", "cidr", "email", "domains",
+		"sql", "dialect", "statements", "deny_columns", "functions", "schema",
 		"not_glob", "len", "present", "not", "any_of", "optional", "each", "any", "json", "detect", "shell", "argv", "programs", "first", "flags", "operands", "write_under", "tool", "resource", "prompt", "request", "method", "id", "args", "if", "extra", "because",
 		"observe", "redact", "explain", "reads", "hide", "by", "within", "show", "groups", "subjects", "clients", "paths", "require", "tools",
 		"policy", "callers", "tests", "as", "call", "expect", "rule", "list", "result", "result_lacks", "result_has",
