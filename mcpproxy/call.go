@@ -108,7 +108,9 @@ func (p *Proxy) fail(ctx context.Context, x *exchange, err error) {
 	if !x.settled.CompareAndSwap(false, true) {
 		return
 	}
-	if x.intent != nil {
+	if x.intent == nil {
+		x.settleLimits(toolcall.Settlement{Outcome: toolcall.OutcomeRefused})
+	} else {
 		outcome := toolcall.OutcomeFailed
 		if errors.Is(err, errCancelled) || errors.Is(err, context.Canceled) {
 			outcome = toolcall.OutcomeCancelled
@@ -132,6 +134,7 @@ func (p *Proxy) refuse(ctx context.Context, x *exchange, err error) {
 	if !x.settled.CompareAndSwap(false, true) {
 		return
 	}
+	x.settleLimits(toolcall.Settlement{Outcome: toolcall.OutcomeRefused})
 	if err := p.recordRefusal(ctx, x, r); err != nil {
 		r = refusalOf(err)
 		p.logRefusal(r)

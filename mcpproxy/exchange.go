@@ -42,6 +42,11 @@ type exchange struct {
 	stages    []audit.Stage // since the last record
 	room      [8]audit.Stage
 
+	resumes   toolcall.ID // whose answer asked for this request; zero: none did
+	reserved  bool        // it has taken of limits
+	asksMore  bool        // its answer asks for another request
+	taskUntil time.Time   // its answer made it a task, which is forgotten then
+
 	mayTask bool  // the answer may make the call a task
 	task    *task // that the request is about
 	last    *said // what the answer says of it
@@ -82,6 +87,7 @@ func (x *exchange) lifetime(ctx context.Context) (context.Context, func()) {
 		unhook()
 		cancel(nil)
 		x.ses.leave(x)
+		x.settleLimits(toolcall.Settlement{Outcome: toolcall.OutcomeUnknown}) // had nobody told
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 type inputState struct {
 	State string            `json:"s,omitempty"` // the upstream's own, as JSON text; "": it gave none
 	Asked map[string]string `json:"k"`           // what was asked, by key, in policy's words
+	Call  string            `json:"c,omitempty"` // whose answer asked, where it has taken of limits
 }
 
 // asksInput reports whether a result asks the client for something first, or
@@ -43,6 +44,9 @@ func (x *exchange) inputAsked(ctx context.Context, f frame) (frame, error) {
 		return frame{}, err
 	}
 	carried := inputState{State: state.Text(), Asked: asked}
+	if x.reserved {
+		carried.Call, x.asksMore = x.call.ID.String(), true
+	}
 	plain, err := json.Marshal(carried)
 	if err != nil {
 		return frame{}, fmt.Errorf("seal a request state: %w", err)
@@ -99,6 +103,12 @@ func (x *exchange) restoreInput() ([]toolcall.Edit, error) {
 		plain, opened := x.unseal(purposeState, x.frame.method+" "+x.target(), text)
 		if !ok || !opened || json.Unmarshal([]byte(plain), &carried) != nil {
 			return nil, badHandle("requestState")
+		}
+		if carried.Call != "" {
+			var err error
+			if x.resumes, err = toolcall.ParseID(carried.Call); err != nil {
+				return nil, fmt.Errorf("restore a request state: %w", err)
+			}
 		}
 		own := toolcall.Edit{At: sealed}
 		if carried.State != "" {

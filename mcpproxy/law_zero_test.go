@@ -93,10 +93,15 @@ func TestZeroConfigRefuses(t *testing.T) {
 		t.Error("a zero Config makes a proxy")
 	}
 	r := newRig(t, setup{upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")}})
-	whole := mcpproxy.Config{Auth: r.authenticator(), Judge: judge{r.engine}, Record: nil, Keys: r.keys,
+	whole := mcpproxy.Config{Auth: r.authenticator(), Judge: judge{r.engine}, Limiter: r.meter, Record: nil, Keys: r.keys,
 		Archive: archive{r.store}, Pins: r.pins, Upstreams: []mcpproxy.Upstream{{Name: "crm", URL: "http://127.0.0.1:1"}}}
 	if _, err := mcpproxy.New(whole); err == nil {
 		t.Error("a proxy without a record is made")
+	}
+	uncounted := whole
+	uncounted.Record, uncounted.Limiter = failing{}, nil
+	if _, err := mcpproxy.New(uncounted); err == nil {
+		t.Error("a proxy that counts no calls is made")
 	}
 	for what, ups := range map[string][]mcpproxy.Upstream{
 		"no upstream":            nil,

@@ -17,6 +17,7 @@ type Config struct {
 	Upstreams []Upstream
 	Auth      Authenticator
 	Judge     Judge
+	Limiter   Limiter
 	Record    Recorder
 	Keys      Keys
 	Archive   Archive
@@ -137,7 +138,7 @@ type Proxy struct {
 // New makes a Proxy. Close lets go of what it holds.
 func New(cfg Config) (*Proxy, error) {
 	switch {
-	case cfg.Auth == nil || cfg.Judge == nil || cfg.Record == nil || cfg.Keys == nil || cfg.Archive == nil || cfg.Pins == nil:
+	case cfg.Auth == nil || cfg.Judge == nil || cfg.Limiter == nil || cfg.Record == nil || cfg.Keys == nil || cfg.Archive == nil || cfg.Pins == nil:
 		return nil, errors.New("make a proxy: a seam is missing")
 	case len(cfg.Upstreams) == 0:
 		return nil, errors.New("make a proxy: no upstream")

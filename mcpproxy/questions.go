@@ -86,7 +86,7 @@ func (x *exchange) rule(ctx context.Context, call *toolcall.Call, params toolcal
 		return nil, fmt.Errorf("make a call id: %w", err)
 	}
 	call.ID = id
-	d := x.snap.Judge(call)
+	d := x.charge(call, x.snap.Judge(call))
 	rec := x.record(kind)
 	x.describe(&rec, call, d, params)
 	if d.Effect == toolcall.Allow {
@@ -99,7 +99,11 @@ func (x *exchange) rule(ctx context.Context, call *toolcall.Call, params toolcal
 	if err := x.p.putRefusal(ctx, rec, by); err != nil {
 		return nil, err
 	}
-	return nil, &Refusal{Stage: "decide", Code: codeRefused, Rule: d.Rule, Reason: "no rule allows " + call.Kind.String() + " " + cut(call.Name, maxEcho)}
+	reason := "no rule allows "
+	if d.RetryAfter > 0 {
+		reason = "a limit is used up of "
+	}
+	return nil, &Refusal{Stage: "decide", Code: codeRefused, Rule: d.Rule, Reason: reason + call.Kind.String() + " " + cut(call.Name, maxEcho)}
 }
 
 // misasked refuses, durably, what no rule is asked about: none could allow it.

@@ -129,7 +129,7 @@ func (p *Proxy) begin(ctx context.Context, x *exchange) error {
 
 // durability is what this call's answer waits for.
 func (x *exchange) durability() Durability {
-	if !x.decision.Reads {
+	if !x.decision.Reads || x.reserved { // what it took must not be forgotten
 		return Strict
 	}
 	return x.p.cfg.Keep.Durability
@@ -141,6 +141,7 @@ func (x *exchange) durability() Durability {
 // The client may be gone, or mcpguard closing: the outcome is told all the same.
 func (p *Proxy) finish(x *exchange, end ending) error {
 	ctx := p.last
+	x.settleLimits(toolcall.Settlement{Outcome: end.outcome}) // with the outcome, in one transaction
 	if x.intent == nil {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/tidwall/sjson"
@@ -43,6 +44,8 @@ type Refusal struct {
 	Hidden bool // the caller is told that the target does not exist
 	Failed bool // the upstream's fault, not policy's
 	Ran    bool // the upstream has executed the call: only its answer is refused
+
+	RetryAfter time.Duration // the same call could pass then; 0: nobody knows
 
 	recorded string // the reason that the record keeps; "" where it is Reason
 	err      error  // detail for the operator
@@ -106,6 +109,9 @@ func (r *Refusal) reply(id toolcall.JSON, e era, call toolcall.ID) (string, erro
 	if r.Code != 0 {
 		b.set("error.code", r.Code)
 		b.set("error.message", r.Reason)
+		if r.RetryAfter > 0 {
+			b.set("error.data.retryAfter", seconds(r.RetryAfter))
+		}
 		var v *versionError
 		if errors.As(r.err, &v) {
 			b.set("error.data.supported", supportedVersions())
@@ -163,7 +169,10 @@ func (r *Refusal) denial(b *builder, call toolcall.ID) {
 			b.set(at+part.name, part.value)
 		}
 	}
-	b.set(at+"retryable", r.Failed)
+	b.set(at+"retryable", r.Failed || r.RetryAfter > 0)
+	if r.RetryAfter > 0 {
+		b.set(at+"retryAfter", seconds(r.RetryAfter))
+	}
 	if !call.IsZero() {
 		b.set(at+"call", call.String())
 	}

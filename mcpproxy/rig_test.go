@@ -46,6 +46,7 @@ type rig struct {
 	url    string // of the agents' listener
 	proxy  *mcpproxy.Proxy
 	engine *toolpolicy.Engine
+	meter  *toolpolicy.Meter
 	store  *storetest.Memory
 	pins   *mcpproxy.Pinbook
 	keys   *keyring.Ring
@@ -76,7 +77,14 @@ func newRig(t testing.TB, s setup) *rig {
 	if s.now == nil {
 		s.now = r.clock.now
 	}
-	record, err := audit.Open(t.Context(), audit.Config{Sink: tap{r.store, s.watch}, Keys: r.keys, Chain: chain, Now: s.now})
+	windows, err := r.store.Windows(t.Context(), s.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.meter, err = toolpolicy.NewMeter(r.keys, windows, s.now()); err != nil {
+		t.Fatal(err)
+	}
+	record, err := audit.Open(t.Context(), audit.Config{Sink: counted{tap{r.store, s.watch}, r.meter}, Keys: r.keys, Chain: chain, Now: s.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +114,7 @@ func newRig(t testing.TB, s setup) *rig {
 		t.Fatal(err)
 	}
 	r.proxy, err = mcpproxy.New(mcpproxy.Config{
-		Upstreams: s.upstreams, Auth: s.auth, Judge: judge{r.engine}, Record: record, Keys: r.keys,
+		Upstreams: s.upstreams, Auth: s.auth, Judge: judge{r.engine}, Limiter: r.meter, Record: record, Keys: r.keys,
 		Archive: kept, Pins: r.pins, Limits: limits, Keep: s.keep, Now: s.now,
 		Log:      slog.New(slog.NewTextHandler(r.logs, nil)),
 		Loopback: !s.public, Hosts: s.hosts, Origins: s.origins,
@@ -177,13 +185,24 @@ type tap struct {
 	watch func([]audit.Entry) error
 }
 
-func (s tap) Append(ctx context.Context, es []audit.Entry) error {
+func (s tap) AppendWith(ctx context.Context, es []audit.Entry, ws []toolcall.Window) error {
 	if s.watch != nil {
 		if err := s.watch(es); err != nil {
 			return err
 		}
 	}
-	return s.Memory.Append(ctx, es)
+	return s.Memory.AppendWith(ctx, es, ws)
+}
+
+// counted keeps with the records what limits have counted, as cmd/mcpguard/wire.go
+// does.
+type counted struct {
+	tap
+	meter *toolpolicy.Meter
+}
+
+func (s counted) Append(ctx context.Context, es []audit.Entry) error {
+	return s.meter.Keep(func(ws []toolcall.Window) error { return s.AppendWith(ctx, es, ws) })
 }
 
 type archive struct{ *storetest.Memory }

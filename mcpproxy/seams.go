@@ -54,6 +54,18 @@ type Snapshot interface {
 	Digest() string
 }
 
+// Limiter counts what calls take of the limits of their decisions, for all
+// sessions together. It is safe for concurrent use.
+type Limiter interface {
+	// Reserve takes what a call needs of all limits of d, or of none, and returns d
+	// as they leave it: as it was, or a denial. resumes is the call whose answer
+	// asked for this one; zero: none did.
+	Reserve(c *toolcall.Call, d toolcall.Decision, resumes toolcall.ID, at time.Time) toolcall.Decision
+	// Settle tells how a call ended. What was taken is given back where nothing was
+	// forwarded; of a task it is told twice. What was settled already is ignored.
+	Settle(call toolcall.ID, how toolcall.Settlement)
+}
+
 // Recorder keeps records. A Commit waits until its record is durable.
 type Recorder interface {
 	Put(audit.Record) *audit.Commit

@@ -25,6 +25,7 @@ var stages = []stage{
 	{"restore", restore}, // handles become the upstream's own again
 	{"find", find},       // the target exists, for this caller
 	{"decide", decide},   // policy
+	{"limit", limit},     // what it takes is left
 	{"hold", hold},       // a person must agree
 	{"task", mayStart},   // what may become a task can be followed
 }

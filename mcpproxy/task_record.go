@@ -16,6 +16,7 @@ func (x *exchange) taskEnded(ctx context.Context, t *task, what *said, end endin
 	if what == nil || !what.ended || t.Ended {
 		return nil
 	}
+	x.p.cfg.Limiter.Settle(t.Call, toolcall.Settlement{Outcome: what.outcome, At: x.p.now()})
 	who := x.caller
 	who.Groups = nil
 	rec := audit.Record{

@@ -104,6 +104,7 @@ func (x *exchange) taskStarted(ctx context.Context, f frame) (frame, error) {
 		}
 		t.Task = kept
 	}
+	x.taskUntil = t.Expires
 	x.demandNothing(t.redactions())
 	return x.state(ctx, f, body, t, nil)
 }

@@ -27,6 +27,8 @@ type writer struct {
 	conn    *sql.Conn
 	begin   *sql.Stmt
 	commit  *sql.Stmt
+	count   *sql.Stmt // a window: see limits.go
+	forget  *sql.Stmt
 	inserts []*insert // the widest first, the last of width 1
 	places  []place
 	known   known
@@ -68,27 +70,40 @@ func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err
 	if w.file, err = os.Lstat(path); err != nil {
 		return nil, err
 	}
-	if w.begin, err = conn.PrepareContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return nil, err
-	}
-	if w.commit, err = conn.PrepareContext(ctx, "COMMIT"); err != nil {
-		return nil, errors.Join(err, w.begin.Close())
+	for _, s := range [...]struct {
+		stmt **sql.Stmt
+		text string
+	}{{&w.begin, "BEGIN IMMEDIATE"}, {&w.commit, "COMMIT"}, {&w.count, countWindow}, {&w.forget, forgetWindow}} {
+		if *s.stmt, err = conn.PrepareContext(ctx, s.text); err != nil {
+			return nil, errors.Join(err, w.closeStatements())
+		}
 	}
 	err = conn.Raw(func(raw any) error {
 		w.inserts, err = prepareInserts(ctx, raw)
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, w.begin.Close(), w.commit.Close())
+		return nil, errors.Join(err, w.closeStatements())
 	}
 	return w, nil
+}
+
+// closeStatements closes those that were prepared.
+func (w *writer) closeStatements() error {
+	var errs []error
+	for _, s := range [...]*sql.Stmt{w.begin, w.commit, w.count, w.forget} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (w *writer) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	errs := []error{w.begin.Close(), w.commit.Close(), w.conn.Raw(func(any) error { return closeInserts(w.inserts) })}
+	errs := []error{w.closeStatements(), w.conn.Raw(func(any) error { return closeInserts(w.inserts) })}
 	return errors.Join(append(errs, w.conn.Close())...)
 }
 

@@ -1,5 +1,7 @@
 package toolcall
 
+import "time"
+
 // Effect is what policy says about a call. The zero Effect denies.
 type Effect uint8
 
@@ -38,6 +40,9 @@ type Decision struct {
 
 	Observed bool   // Effect is Allow because the whole deployment is only observed
 	Would    Effect // where Observed: what policy said
+
+	Limits     []*Limit      // of Allow and Approve: what the call takes of, all of it or none
+	RetryAfter time.Duration // of a denial by a limit: when the call could pass; 0: never as it is
 
 	Verdicts string // what each matcher came to, as the policy writes it down; "" where nobody asked
 }

@@ -166,6 +166,7 @@ func (c *compiler) compileRole(name, n *yaml.Node) {
 	}
 	c.roles.names = append(c.roles.names, name.Value)
 	c.roles.redact = append(c.roles.redact, bits{})
+	c.roles.limits = append(c.roles.limits, nil)
 	who, client := false, false
 	explain, first := toolcall.ExplainArgument, len(c.rules)
 	for key, value := range c.members(n, "a role") {
@@ -189,6 +190,8 @@ func (c *compiler) compileRole(name, n *yaml.Node) {
 			if level, ok := c.explain(value); ok {
 				explain = level
 			}
+		case "limit":
+			c.roles.limits[role] = c.compileLimits(value, name.Value, nil)
 		case "allow":
 			c.compileRules(name.Value, role, allows, value)
 		case "approve":
@@ -196,7 +199,7 @@ func (c *compiler) compileRole(name, n *yaml.Node) {
 		case "deny":
 			c.compileRules(name.Value, role, denies, value)
 		default:
-			c.unknown(key, "a role", "groups", "subjects", "clients", "redact", "explain", "allow", "approve", "deny")
+			c.unknown(key, "a role", "groups", "subjects", "clients", "redact", "limit", "explain", "allow", "approve", "deny")
 		}
 	}
 	for i := range c.rules[first:] {

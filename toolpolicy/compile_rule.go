@@ -43,7 +43,7 @@ func (c *compiler) compileRules(role string, number int, v verb, n *yaml.Node) {
 }
 
 // ruleKeys are keys of a rule that only make sense together with others.
-type ruleKeys struct{ selected, extra, hide, when *yaml.Node }
+type ruleKeys struct{ selected, extra, hide, when, limit *yaml.Node }
 
 // compileRule reads a rule that is a mapping.
 func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
@@ -80,8 +80,11 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 			}
 			r.extra = true
 		default:
-			if key.Value == "hide" {
+			switch key.Value {
+			case "hide":
 				keys.hide = key
+			case "limit":
+				keys.limit = value
 			}
 			c.compileVerbKey(r, ask, key, value)
 		}
@@ -91,6 +94,9 @@ func (c *compiler) compileRule(r *rule, role string, n *yaml.Node) {
 	}
 	if keys.when != nil {
 		r.when = c.compileExpression(r, keys.when)
+	}
+	if keys.limit != nil && r.verb != denies { // the other keys say what it may be
+		r.limits = c.compileLimits(keys.limit, r.id, r)
 	}
 	c.checkRule(r, n, keys)
 	if r.verb == approves {
@@ -110,13 +116,13 @@ func (c *compiler) compileVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.N
 		takes = []verb{denies}
 	case "reads":
 		takes = []verb{allows}
-	case "redact":
+	case "redact", "limit":
 		takes = []verb{allows, approves}
 	case "by", "within", "show":
 		takes = []verb{approves}
 	default:
 		c.unknown(key, "a rule", "tool", "resource", "prompt", "request", "method", "id", "args", "if", "extra",
-			"because", "observe", "explain", "redact", "reads", "hide", "by", "within", "show")
+			"because", "observe", "explain", "redact", "reads", "hide", "by", "within", "show", "limit")
 		return
 	}
 	if !slices.Contains(takes, r.verb) {
@@ -134,7 +140,7 @@ func (c *compiler) compileVerbKey(r *rule, ask *toolcall.Ask, key, value *yaml.N
 	case "by":
 		ask.By = c.texts(value, "by")
 	case "within":
-		ask.Within = c.seconds(value)
+		ask.Within = c.span(value, "within")
 	case "show":
 		for _, e := range c.elements(value, "show") {
 			text, ok := c.text(e, "an entry of show")
@@ -174,9 +180,9 @@ func (c *compiler) checkRule(r *rule, n *yaml.Node, keys ruleKeys) {
 	}
 }
 
-// seconds reads a time like 30s, 15m, 2h or 7d.
-func (c *compiler) seconds(n *yaml.Node) int64 {
-	s, ok := c.text(n, "within")
+// span reads a time like 30s, 15m, 2h or 7d, in seconds.
+func (c *compiler) span(n *yaml.Node, what string) int64 {
+	s, ok := c.text(n, what)
 	if !ok {
 		return 0
 	}
@@ -184,7 +190,7 @@ func (c *compiler) seconds(n *yaml.Node) int64 {
 	count, err := strconv.ParseInt(s[:len(s)-1], 10, 32)
 	unit := units[s[len(s)-1]]
 	if err != nil || unit == 0 || count <= 0 || count*unit > maxWithin {
-		c.fail(n, "15m", "within must be a time of at most 30 days, like 30s, 15m, 2h or 7d")
+		c.fail(n, "15m", "%s must be a time of at most 30 days, like 30s, 15m, 2h or 7d", what)
 		return 0
 	}
 	return count * unit

@@ -372,7 +372,7 @@ func (d *document) unknown(key *yaml.Node, what string, known ...string) {
 // are never ignored: a limit that is not kept would be worse than none.
 func isLaterKey(key string) bool {
 	switch key {
-	case "limit", "detect", "grants", "quorum", "confirm", "pins":
+	case "detect", "grants", "quorum", "confirm", "pins":
 		return true
 	}
 	return false

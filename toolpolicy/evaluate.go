@@ -94,12 +94,19 @@ func (r *rule) undeclaredBelow(v *view) bool {
 			return true
 		}
 	}
+	for _, l := range r.limits {
+		if !l.Path.IsZero() && !v.call.Def.DeclaresOn(l.Path, v.call.Args) {
+			return true
+		}
+	}
 	return false
 }
 
-// namesArguments reports whether the rule constrains arguments: others than those
+// namesArguments reports whether the rule constrains or counts arguments: others than those
 // that it names could then be read in their place.
-func (r *rule) namesArguments() bool { return len(r.args) > 0 || r.when.readsArguments() }
+func (r *rule) namesArguments() bool {
+	return len(r.args) > 0 || r.when.readsArguments() || r.countsArguments()
+}
 
 // Evaluate decides about a call. It is pure, and does not allocate for an
 // allowed call or one that a deny rule refuses; the words of a denial by
@@ -135,6 +142,7 @@ func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 		verdict := r.verdictFor(&v, selected, n)
 		if r.observe {
 			observed = observed || verdict != toolcall.VerdictFalse
+			t.limit(r, verdict)
 			continue
 		}
 		t.add(i, r, verdict)
@@ -156,6 +164,7 @@ func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 		redact = redact.union(t.considered) // arguments that are kept in the record
 	} else {
 		redact = redact.union(t.redact)
+		d.Limits = p.limitsOn(set, c.Kind, t.limits)
 	}
 	d.Redact = p.profiles.names(choice{whole: redact})
 	if named != none {
@@ -182,6 +191,7 @@ type tally struct {
 	reads      bool
 	redact     bits // of matching rules
 	considered bits // of all rules whose selector matches, or might
+	limits     []*toolcall.Limit
 }
 
 func (t *tally) add(i int, r *rule, verdict toolcall.Verdict) {
@@ -190,6 +200,7 @@ func (t *tally) add(i int, r *rule, verdict toolcall.Verdict) {
 		return
 	}
 	t.redact = t.redact.union(r.redact)
+	t.limit(r, verdict)
 	slot := &t.allow
 	switch {
 	case r.verb == denies:

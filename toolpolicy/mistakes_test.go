@@ -88,7 +88,7 @@ func TestRender(t *testing.T) {
 
 // Every key of later versions is refused wherever it is written.
 func TestLaterKeysAreRefused(t *testing.T) {
-	for _, key := range []string{"limit", "grants", "quorum", "confirm", "pins"} {
+	for _, key := range []string{"grants", "quorum", "confirm", "pins"} {
 		for place, text := range map[string]string{
 			"a policy":  "version: 1\n" + key + ": x\n",
 			"a role":    "version: 1\nroles: {everyone: {" + key + ": x}}\n",

@@ -54,7 +54,8 @@ type rule struct {
 	because  string
 	asks     []*toolcall.Ask // of approve: one
 	redact   bits            // profiles
-	extra    bool            // undeclared arguments do not matter
+	limits   []*toolcall.Limit
+	extra    bool // undeclared arguments do not matter
 	reads    bool
 	observe  bool
 	shown    bool // hide: false
@@ -104,6 +105,7 @@ type roles struct {
 	anyPerson bits // roles that name neither groups nor subjects
 	anyClient bits // roles that name no clients
 	redact    []bits
+	limits    [][]*toolcall.Limit
 }
 
 // of is the set of the caller's roles. Groups and subjects say who: one of

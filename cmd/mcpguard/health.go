@@ -10,6 +10,8 @@ import (
 	"mcpguard/audit"
 	"mcpguard/redact"
 	"mcpguard/store"
+	"mcpguard/toolcall"
+	"mcpguard/toolpolicy"
 )
 
 // health is the store with a memory for how its last write went. While writes go
@@ -17,7 +19,8 @@ import (
 // more because others say that this mcpguard is not ready, it tries again by itself.
 type health struct {
 	*store.Store
-	record recorder // that writes through this store
+	meter  *toolpolicy.Meter // whose counts are written with the records of the calls
+	record recorder          // that writes through this store
 	now    func() time.Time
 
 	mu     sync.Mutex
@@ -28,9 +31,10 @@ type health struct {
 // tryEvery is how often a store that failed is tried again, when somebody asks.
 const tryEvery = 2 * time.Second
 
-// Append is the store's.
+// Append is the store's. What limits have counted goes into the transaction of the
+// calls that were counted, at the cost of no sync of its own.
 func (h *health) Append(ctx context.Context, es []audit.Entry) error {
-	err := h.Store.Append(ctx, es)
+	err := h.meter.Keep(func(ws []toolcall.Window) error { return h.AppendWith(ctx, es, ws) })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failed = err

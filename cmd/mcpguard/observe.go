@@ -112,6 +112,21 @@ func (o observed) ListKey(c toolcall.Caller, kind toolcall.Kind, upstream string
 	return o.snapshot.ListKey(c, kind, upstream)
 }
 
+// limiter counts for the proxy. While policy only observes, a limit that is used up
+// stops no call either, and is told beside.
+type limiter struct {
+	*toolpolicy.Meter
+	judge judge
+}
+
+func (l limiter) Reserve(c *toolcall.Call, d toolcall.Decision, resumes toolcall.ID, at time.Time) toolcall.Decision {
+	charged := l.Meter.Reserve(c, d, resumes, at)
+	if charged.Effect == toolcall.Deny && l.judge.observes() {
+		return letThrough(c, charged)
+	}
+	return charged
+}
+
 // ofAgents reports whether calls of a kind are what agents do.
 func ofAgents(k toolcall.Kind) bool {
 	return k == toolcall.Tool || k == toolcall.Prompt || k == toolcall.Resource

@@ -79,7 +79,11 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 		return nil, storeFailure(err)
 	}
 	g.store.Notice(func(err error) { log.Error("copy the write-ahead log", "err", err) })
-	g.health = &health{Store: g.store, now: env.now}
+	meter, err := meterOf(ctx, g.store, keys, env.now())
+	if err != nil {
+		return nil, err
+	}
+	g.health = &health{Store: g.store, meter: meter, now: env.now}
 	if g.record, err = audit.Open(ctx, recordConfig(cfg, g.health, keys, env, log)); err != nil {
 		return nil, fmt.Errorf("open the record: %w", err)
 	}
@@ -107,6 +111,7 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 		Watchdog:  dog,
 		Auth:      auth,
 		Judge:     g.judge,
+		Limiter:   limiter{meter, g.judge},
 		Record:    counting{g.record, g.metrics},
 		Keys:      keys,
 		Archive:   archive{g.store},
@@ -291,6 +296,15 @@ func (s snapshot) Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name 
 
 func (s snapshot) Redactions(c toolcall.Caller, upstream, tool string) []string {
 	return s.RedactionsFor(c, upstream, tool)
+}
+
+// meterOf goes on with what the store says that limits have counted.
+func meterOf(ctx context.Context, from *store.Store, keys *keyring.Ring, now time.Time) (*toolpolicy.Meter, error) {
+	windows, err := from.Windows(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	return toolpolicy.NewMeter(keys, windows, now)
 }
 
 // archive is the store as the proxy sees it.

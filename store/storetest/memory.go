@@ -31,6 +31,7 @@ type Memory struct {
 	blobs      map[string][]byte
 	tasks      []toolcall.Task // in the order of their calls
 	pins       []toolcall.Pin
+	windows    map[toolcall.Digest]toolcall.Window
 	appends    int
 
 	keep  func(n int) (kept int, fail bool)
