@@ -205,8 +205,8 @@ func (m *Meter) Reserve(c *toolcall.Call, d toolcall.Decision, resumes toolcall.
 // Settle tells how a call ended that has taken of limits: what it took stays
 // taken, unless it was never forwarded, or has failed and the limit says that
 // errors are free. A call that became a task is settled once more when that has
-// ended. Of a call that has taken nothing, or was settled, there is nothing to
-// tell.
+// ended. Else the first settlement counts, and of a call that has taken nothing
+// there is none.
 func (m *Meter) Settle(call toolcall.ID, how toolcall.Settlement) {
 	if m == nil {
 		return
@@ -215,7 +215,9 @@ func (m *Meter) Settle(call toolcall.ID, how toolcall.Settlement) {
 	defer m.mu.Unlock()
 	r := m.open[call]
 	if r == nil {
-		m.leave(call)
+		if how.Outcome != toolcall.OutcomeUnknown && how.Outcome != toolcall.OutcomeRefused {
+			m.leave(call)
+		}
 		return
 	}
 	delete(m.open, call)
