@@ -174,6 +174,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		"sql", "dialect", "statements", "deny_columns", "functions", "schema",
 		"not_glob", "len", "present", "not", "any_of", "optional", "each", "any", "json", "detect", "shell", "argv", "programs", "first", "flags", "operands", "write_under", "tool", "resource", "prompt", "request", "method", "id", "args", "if", "extra", "because",
 		"observe", "redact", "explain", "reads", "hide", "by", "within", "show", "groups", "subjects", "clients", "paths", "require", "tools",
+		"limit", "calls", "at_once", "sum", "distinct", "max", "every", "per", "burst", "errors", "after", "repeat",
 		"policy", "callers", "tests", "as", "call", "expect", "rule", "list", "result", "result_lacks", "result_has",
 	} {
 		if !strings.Contains(examples, key+":") {

@@ -32,6 +32,8 @@ type example struct {
 	args   toolcall.JSON
 	at     time.Time // zero where the file does not say
 
+	after       *time.Duration // since the tests began; nil: nothing was called before
+	repeat      int            // so many calls, one as the other
 	expect      *toolcall.Effect
 	rule        string
 	has, lacks  []string // of a list
@@ -108,7 +110,8 @@ func readCatalogue(text []byte) (map[string]map[string]*toolcall.ToolDef, error)
 // testReader reads a test file with the means of the compiler.
 type testReader struct {
 	*compiler
-	file *TestFile
+	file   *TestFile
+	latest time.Duration // of the tests so far
 }
 
 func (r *testReader) read() {
@@ -164,7 +167,7 @@ func (r *testReader) caller(name, n *yaml.Node) toolcall.Caller {
 }
 
 func (r *testReader) example(n *yaml.Node) example {
-	e := example{line: n.Line}
+	e := example{line: n.Line, repeat: 1}
 	before := len(r.mistakes)
 	subjects, as := 0, false
 	for key, value := range r.members(n, "a test") {
@@ -184,6 +187,10 @@ func (r *testReader) example(n *yaml.Node) example {
 		case "list":
 			subjects++
 			e.has, e.lacks = r.list(value)
+		case "after":
+			e.after = r.moment(value)
+		case "repeat":
+			e.repeat = int(r.whole(value, maxRepeat, "repeat"))
 		case "args":
 			e.args = r.object(value, "args")
 		case "at":
@@ -200,7 +207,7 @@ func (r *testReader) example(n *yaml.Node) example {
 			e.resultLacks = r.texts(value, "result_lacks")
 		default:
 			r.unknown(key, "a test", "name", "as", "call", "resource", "prompt", "request", "method", "list",
-				"args", "at", "expect", "rule", "result", "result_has", "result_lacks")
+				"args", "at", "after", "repeat", "expect", "rule", "result", "result_has", "result_lacks")
 		}
 	}
 	if len(r.mistakes) == before { // else it would blame what follows from them
@@ -223,9 +230,36 @@ func (r *testReader) checkExample(n *yaml.Node, e *example, subjects int, as boo
 		r.fail(n, "expect: allow", "the test expects nothing, so it could not fail")
 	case results > 0 && e.result.IsZero():
 		r.fail(n, "result: {structuredContent: {...}}", "the test expects something of a result and gives none")
+	case e.kind == toolcall.NoKind && (e.after != nil || e.repeat != 1):
+		r.fail(n, "", "a list takes of no limit, so after and repeat have no meaning")
+	case e.after != nil && !e.at.IsZero():
+		r.fail(n, "at, or after", "a test says the time (at), or the time since the tests began (after)")
 	case results > 0 && e.kind != toolcall.Tool:
 		r.fail(n, "call: upstream/tool", "only the result of a tool can be tested")
 	}
+}
+
+// maxRepeat bounds how often one test calls.
+const maxRepeat = 10_000
+
+// moment reads after: a time since the tests began, not before that of the test
+// above. Tests that have one happen one after the other, and what one takes of a
+// limit the next finds taken.
+func (r *testReader) moment(n *yaml.Node) *time.Duration {
+	text, ok := r.text(n, "after")
+	if !ok {
+		return nil
+	}
+	after, err := time.ParseDuration(text)
+	switch {
+	case err != nil || after < 0 || after > maxWithin*time.Second:
+		r.fail(n, "90s", "after is a time since the tests began, of at most 30 days, like 0s, 90s or 24h")
+		return nil
+	case after < r.latest:
+		r.fail(n, r.latest.String(), "after %s is before the %s of a test above", after, r.latest)
+	}
+	r.latest = max(r.latest, after)
+	return &after
 }
 
 func (r *testReader) knownCaller(n *yaml.Node) toolcall.Caller {

@@ -27,6 +27,7 @@ func (t *TestFile) Run(load func(path string) (*Policy, error)) []TestResult {
 	if err == nil && t.tools != "" && t.catalogue == nil {
 		err = fmt.Errorf("the catalogue %s was not loaded", t.tools)
 	}
+	line := newTimeline()
 	results := make([]TestResult, len(t.tests))
 	for i := range t.tests {
 		e := &t.tests[i]
@@ -35,12 +36,12 @@ func (t *TestFile) Run(load func(path string) (*Policy, error)) []TestResult {
 			results[i].Failures = []string{err.Error()}
 			continue
 		}
-		results[i].Failures = t.run(p, e)
+		results[i].Failures = t.run(p, line, e)
 	}
 	return results
 }
 
-func (t *TestFile) run(p *Policy, e *example) (failures []string) {
+func (t *TestFile) run(p *Policy, line *timeline, e *example) (failures []string) {
 	if e.kind == toolcall.NoKind {
 		return t.runList(p, e)
 	}
@@ -51,7 +52,13 @@ func (t *TestFile) run(p *Policy, e *example) (failures []string) {
 			return []string{fmt.Sprintf("the catalogue has no tool %s", e.target.text)}
 		}
 	}
-	d := p.Evaluate(call)
+	var d toolcall.Decision
+	for n, decided := range line.decide(p, call, e) {
+		if d = decided; n > 1 && e.misses(d) {
+			failures = append(failures, fmt.Sprintf("call %d of %d:", n, e.repeat))
+			break
+		}
+	}
 	if e.expect != nil && d.Effect != *e.expect {
 		failures = append(failures, fmt.Sprintf("expected %s, got %s%s", *e.expect, d.Effect, because(d)))
 	}
@@ -62,6 +69,11 @@ func (t *TestFile) run(p *Policy, e *example) (failures []string) {
 		failures = append(failures, runResult(p, e, d)...)
 	}
 	return failures
+}
+
+// misses reports whether a decision is another than was expected.
+func (e *example) misses(d toolcall.Decision) bool {
+	return e.expect != nil && d.Effect != *e.expect || e.rule != "" && d.Rule != e.rule
 }
 
 func because(d toolcall.Decision) string {
