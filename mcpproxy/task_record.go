@@ -13,10 +13,12 @@ import (
 // it, the first time that an upstream says so. Whoever was told twice at once, or
 // before a crash in between, is in the record twice.
 func (x *exchange) taskEnded(ctx context.Context, t *task, what *said, end ending) error {
+	if what != nil && what.outcome != toolcall.OutcomeUnknown { // over, though its result may not be told yet
+		x.p.cfg.Limiter.Settle(t.Call, toolcall.Settlement{Outcome: what.outcome, At: x.p.now()})
+	}
 	if what == nil || !what.ended || t.Ended {
 		return nil
 	}
-	x.p.cfg.Limiter.Settle(t.Call, toolcall.Settlement{Outcome: what.outcome, At: x.p.now()})
 	who := x.caller
 	who.Groups = nil
 	rec := audit.Record{

@@ -424,6 +424,8 @@ func roundUp(d time.Duration) time.Duration {
 
 func usedUp(l *toolcall.Limit) string {
 	switch {
+	case l.Form == toolcall.AtOnce && l.Most == 1:
+		return l.Words + " is under way"
 	case l.Form == toolcall.AtOnce:
 		return l.Words + " are under way"
 	case l.Form == toolcall.Sum || l.Most == 1:

@@ -27,6 +27,7 @@ type Store interface {
 	Ended(ctx context.Context, session toolcall.ID) (bool, error)
 	Tasks
 	Pins
+	Windows
 }
 
 // Run runs the contract. open makes an empty store, and closes it with the test.
@@ -60,6 +61,8 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"tasks that expired go, and the oldest that have ended":            tasksGo,
 		"pins are kept whole, in order, each form of a definition":         pinsKept,
 		"a pin that is decided again keeps what was seen of it":            pinsDecided,
+		"what limits have counted is kept until it counts no more":         windowsKept,
+		"what limits have counted is kept with its records, or not at all": windowsGoWithRecords,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
