@@ -18,7 +18,7 @@
 //	  initialize.go            legacy handshake: a session is minted and recorded
 //	  lists.go                 filtered lists, from the catalogue or page by page
 //	  call.go   HandleCall     everything that policy judges:
-//	    stages.go              restore -> find -> decide -> hold -> task: the first refusal ends the walk
+//	    stages.go              restore -> find -> decide -> limit -> hold -> task: the first refusal ends the walk
 //	    record.go begin        intent durable before anything is forwarded (strict)
 //	    leg.go    send         relay_http.go; mux_leg.go for processes (relay_stdio.go) and HTTP+SSE (relay_sse.go)
 //	    upstream_stream.go     an upstream that hung up is asked for the rest
