@@ -80,6 +80,24 @@ func TestLawUsedUpLimitsRefuse(t *testing.T) {
 	}
 }
 
+// A rule that explains nothing does not say that a limit is used up, nor until
+// when: that goes to the record alone.
+func TestLawLimitsTellWhatTheRuleSays(t *testing.T) {
+	const policy = `version: 1
+roles: {support: {groups: [support], explain: nothing, allow: [{tool: crm/echo, limit: 1/hour per caller}]}}
+`
+	r := newRig(t, setup{policy: policy, upstreams: []mcpproxy.Upstream{newPeer(t).upstream("crm")}})
+	a := r.legacy("sam", "/mcp")
+	a.call("1", "echo", say("x"))
+	got := a.call("2", "echo", say("x"))
+	if got.reason() != "Denied by mcpguard: policy does not allow this call" || strings.Contains(got.body, "retryAfter") || strings.Contains(got.body, "hour") {
+		t.Errorf("the caller hears %s", got)
+	}
+	if kept := r.recorded(audit.Refusal); len(kept) != 1 || !strings.Contains(kept[0].Reason.String(), "1 call an hour per caller is used up") {
+		t.Errorf("the record has %+v", kept)
+	}
+}
+
 // Calls that come together over many connections, in batches too, get no more.
 func TestLawCallsTogetherGetNoMore(t *testing.T) {
 	up := newPeer(t)

@@ -19,7 +19,11 @@ func limit(_ context.Context, p *Proxy, x *exchange) error {
 		x.reserved = true
 		return nil
 	}
-	r := &Refusal{Stage: "limit", Reason: d.Reason, Rule: d.Rule, File: d.File, Line: d.Line, RetryAfter: d.RetryAfter}
+	r := &Refusal{Stage: "limit", File: d.File, Line: d.Line, recorded: d.Reason}
+	r.Rule, r.Reason, _ = d.Told()
+	if d.Explain != toolcall.ExplainNothing {
+		r.RetryAfter = d.RetryAfter
+	}
 	if x.call.Kind != toolcall.Tool {
 		r.Code = codeInvalidParams // only tools/call has results that are errors
 		r.Reason = r.text()

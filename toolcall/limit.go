@@ -19,8 +19,9 @@ type Limit struct {
 	Path  Path          // of Sum and Distinct: the argument
 	Max   Number        // of Sum
 
-	ErrorsFree bool // a call that its upstream says has failed is given back
-	Observe    bool // refuses nothing; decisions tell what it would have refused
+	ErrorsFree bool    // a call that its upstream says has failed is given back
+	Explain    Explain // how much of its refusals the caller is told
+	Observe    bool    // refuses nothing; decisions tell what it would have refused
 
 	Words string // what is used up, for the caller: "20 calls an hour per caller"
 }

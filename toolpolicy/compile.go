@@ -202,9 +202,16 @@ func (c *compiler) compileRole(name, n *yaml.Node) {
 			c.unknown(key, "a role", "groups", "subjects", "clients", "redact", "limit", "explain", "allow", "approve", "deny")
 		}
 	}
+	for _, l := range c.roles.limits[role] {
+		l.Explain = explain
+	}
 	for i := range c.rules[first:] {
-		if r := &c.rules[first+i]; !r.explains {
+		r := &c.rules[first+i]
+		if !r.explains {
 			r.explain = explain
+		}
+		for _, l := range r.limits {
+			l.Explain = r.explain
 		}
 	}
 	if !who && !client && name.Value != everyone && n.Kind == yaml.MappingNode {

@@ -410,7 +410,7 @@ func refused(d toolcall.Decision, l *toolcall.Limit, reason string, wait time.Du
 		reason += "; try again in " + plainDuration(wait)
 	}
 	return toolcall.Decision{
-		Effect: toolcall.Deny, Rule: l.Owner, File: l.File, Line: l.Line, Reason: reason, RetryAfter: wait,
+		Effect: toolcall.Deny, Rule: l.Owner, File: l.File, Line: l.Line, Reason: reason, RetryAfter: wait, Explain: l.Explain,
 		Redact: d.Redact, Policy: d.Policy, Shadow: d.Shadow, Verdicts: d.Verdicts,
 	}
 }
