@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -59,25 +60,32 @@ func (s *Store) Windows(ctx context.Context, at time.Time) ([]toolcall.Window, e
 		if _, err := conn.ExecContext(ctx, "DELETE FROM windows WHERE until <= ?", at.UnixNano()); err != nil {
 			return err
 		}
-		rows, err := conn.QueryContext(ctx, "SELECT key, state, until FROM windows ORDER BY until, key")
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
-			var k toolcall.Window
-			var key []byte
-			var until int64
-			if err := rows.Scan(&key, &k.State, &until); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			copy(k.Key[:], key)
-			k.Until = time.Unix(0, until).UTC()
-			all = append(all, k)
-		}
-		return errors.Join(rows.Err(), rows.Close())
+		var err error
+		all, err = readWindows(ctx, conn)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read what limits had counted: %w", err)
 	}
 	return all, nil
+}
+
+func readWindows(ctx context.Context, from *sql.Conn) (all []toolcall.Window, err error) {
+	rows, err := from.QueryContext(ctx, "SELECT key, state, until FROM windows ORDER BY until, key")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var k toolcall.Window
+		var key []byte
+		var until int64
+		if err := rows.Scan(&key, &k.State, &until); err != nil {
+			return nil, err
+		}
+		copy(k.Key[:], key)
+		k.Until = time.Unix(0, until).UTC()
+		all = append(all, k)
+	}
+	return all, rows.Err()
 }

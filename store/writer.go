@@ -70,13 +70,8 @@ func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err
 	if w.file, err = os.Lstat(path); err != nil {
 		return nil, err
 	}
-	for _, s := range [...]struct {
-		stmt **sql.Stmt
-		text string
-	}{{&w.begin, "BEGIN IMMEDIATE"}, {&w.commit, "COMMIT"}, {&w.count, countWindow}, {&w.forget, forgetWindow}} {
-		if *s.stmt, err = conn.PrepareContext(ctx, s.text); err != nil {
-			return nil, errors.Join(err, w.closeStatements())
-		}
+	if err := w.prepare(ctx); err != nil {
+		return nil, errors.Join(err, w.closeStatements())
 	}
 	err = conn.Raw(func(raw any) error {
 		w.inserts, err = prepareInserts(ctx, raw)
@@ -86,6 +81,20 @@ func newWriter(ctx context.Context, conn *sql.Conn, path string) (_ *writer, err
 		return nil, errors.Join(err, w.closeStatements())
 	}
 	return w, nil
+}
+
+func (w *writer) prepare(ctx context.Context) (err error) {
+	if w.begin, err = w.conn.PrepareContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if w.commit, err = w.conn.PrepareContext(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	if w.count, err = w.conn.PrepareContext(ctx, countWindow); err != nil {
+		return err
+	}
+	w.forget, err = w.conn.PrepareContext(ctx, forgetWindow)
+	return err
 }
 
 // closeStatements closes those that were prepared.

@@ -65,8 +65,10 @@ func TestARefusalTakesOfNoLimit(t *testing.T) {
 			t.Fatal("more than what is left of the budget passed")
 		}
 	}
-	if !b.admits("sam", `{"amount":1}`, began) || !b.admits("sam", `{"amount":1}`, began) || b.admits("sam", `{"amount":0}`, began) {
-		t.Error("calls that the budget refused were counted, or others were not")
+	for i, want := range []bool{true, true, false} {
+		if got := b.admits("sam", `{"amount":1}`, began); got != want {
+			t.Errorf("call %d of three: admitted %t; calls that the budget refused were counted, or others were not", i+2, got)
+		}
 	}
 }
 
