@@ -458,3 +458,19 @@ func BenchmarkReserve(b *testing.B) {
 		})
 	}
 }
+
+// The same holds below the top: an undeclared member beside one that is counted
+// keeps the rule from matching.
+func TestLimitsNameNestedArguments(t *testing.T) {
+	b := newBench(t, "{sum: order.amount, max: 100, every: 1h, per: caller}")
+	for args, want := range map[string]toolcall.Effect{
+		`{"order":{"amount":1}}`:                     toolcall.Allow,
+		`{"order":{"amount":1,"amount_in_cents":1}}`: toolcall.Deny,
+	} {
+		c := b.call("sam", args)
+		c.Def = toolcall.NewToolDef("pay", parse(t, `{"name":"refund","inputSchema":{"properties":{"order":{"properties":{"amount":{}}}}}}`))
+		if d := b.reserve(c, began); d.Effect != want {
+			t.Errorf("%s: %s (%s), want %s", args, d.Effect, d.Reason, want)
+		}
+	}
+}
