@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"mcpguard/audit"
+	"mcpguard/keyring"
 	"mcpguard/toolcall"
+	"mcpguard/toolpolicy"
 )
 
 // post sends a message of the protocol to the agents' listener as an agent.
@@ -206,5 +208,35 @@ func TestSessionsShowWhatWouldHaveBeen(t *testing.T) {
 	text, err := json.Marshal(momentInJSON(would("no-echo")))
 	if err != nil || !strings.Contains(string(text), `"would":"deny"`) {
 		t.Errorf("as JSON: %s, %v", text, err)
+	}
+}
+
+// While a deployment is observed a limit that is used up stops no call, and the
+// decision says which would have; afterwards it does.
+func TestObservedLimits(t *testing.T) {
+	policy, err := toolpolicy.Compile("policy.yaml", []byte("version: 1\nroles: {everyone: {allow: [{tool: echo/echo, id: echo, limit: 1/hour per caller}]}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+	meter, err := toolpolicy.NewMeter(keyring.NewEphemeral(), nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := judge{until: now.Add(time.Minute), now: func() time.Time { return now }}
+	counts := limiter{meter, j}
+	reserve := func(id byte) toolcall.Decision {
+		call := &toolcall.Call{ID: toolcall.ID{id}, Caller: toolcall.Caller{Subject: "sam", Issuer: "token"}, Kind: toolcall.Tool, Upstream: "echo", Name: "echo"}
+		return counts.Reserve(call, j.of(policy).Judge(call), toolcall.ID{}, now)
+	}
+	if d := reserve(1); d.Effect != toolcall.Allow || d.Observed {
+		t.Errorf("what the limit gives: %+v", d)
+	}
+	if d := reserve(2); d.Effect != toolcall.Allow || !d.Observed || d.Would != toolcall.Deny || d.Rule != "everyone/echo" {
+		t.Errorf("what it does not give, observed: %+v", d)
+	}
+	now = j.until
+	if d := reserve(3); d.Effect != toolcall.Deny {
+		t.Errorf("what it does not give, afterwards: %+v", d)
 	}
 }
