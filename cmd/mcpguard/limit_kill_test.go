@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -100,5 +101,10 @@ func killWhileCalling(t *testing.T, binary, dir, policy, upstream string, after 
 		t.Fatal(err)
 	}
 	clients.Wait()
+	for deadline := time.Now().Add(20 * time.Second); syscall.Kill(cmd.Process.Pid, 0) == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it was killed, and is there")
+		}
+	}
 	return refused
 }
