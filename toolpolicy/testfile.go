@@ -1,8 +1,6 @@
 package toolpolicy
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -19,7 +17,7 @@ type TestFile struct {
 	tools     string
 	callers   map[string]toolcall.Caller
 	tests     []example
-	catalogue map[string]map[string]*toolcall.ToolDef // nil until LoadTools
+	catalogue *Catalogue // nil until LoadTools
 }
 
 // example is one test.
@@ -67,44 +65,12 @@ func (t *TestFile) ToolsPath() string { return t.tools }
 // [...]}}, where the tools are as an upstream's tools/list gives them. Without
 // it every argument of a test counts as declared by its tool.
 func (t *TestFile) LoadTools(name string, text []byte) error {
-	catalogue, err := readCatalogue(text)
+	catalogue, err := ReadCatalogue(name, text)
 	if err != nil {
-		return fmt.Errorf("read the catalogue %s: %w", name, err)
+		return err
 	}
 	t.catalogue = catalogue
 	return nil
-}
-
-var errCatalogue = errors.New(`it must hold {"upstream": {"tools": [...]}}`)
-
-// maxCatalogue is the longest recorded catalogue, in bytes.
-const maxCatalogue = 64 << 20
-
-func readCatalogue(text []byte) (map[string]map[string]*toolcall.ToolDef, error) {
-	doc, err := toolcall.Parse(string(text), toolcall.Limits{Bytes: maxCatalogue, Depth: 128})
-	if err != nil {
-		return nil, err
-	}
-	if doc.Type() != toolcall.ObjectType {
-		return nil, errCatalogue
-	}
-	catalogue := map[string]map[string]*toolcall.ToolDef{}
-	for m := doc.Members(); m.Next(); {
-		tools := m.Value().Member("tools")
-		if tools.Type() != toolcall.ArrayType {
-			return nil, fmt.Errorf("upstream %q: %w", m.Name(), errCatalogue)
-		}
-		defs := map[string]*toolcall.ToolDef{}
-		for e := tools.Elements(); e.Next(); {
-			def := toolcall.NewToolDef(m.Name(), e.Value())
-			if def == nil {
-				return nil, fmt.Errorf("upstream %q: a tool without a name", m.Name())
-			}
-			defs[def.Name] = def
-		}
-		catalogue[m.Name()] = defs
-	}
-	return catalogue, nil
 }
 
 // testReader reads a test file with the means of the compiler.

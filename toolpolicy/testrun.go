@@ -97,7 +97,7 @@ func orNone(rule string) string {
 // exactly the arguments that the test gives.
 func (t *TestFile) definition(upstream, name string, args toolcall.JSON) *toolcall.ToolDef {
 	if t.catalogue != nil {
-		return t.catalogue[upstream][name]
+		return t.catalogue.Tool(upstream, name)
 	}
 	text := append([]byte(`{"name":`), toolcall.Quote(name).Text()...)
 	text = append(text, `,"inputSchema":{"type":"object","properties":{`...)
@@ -116,7 +116,7 @@ func (t *TestFile) definition(upstream, name string, args toolcall.JSON) *toolca
 func (t *TestFile) runList(p *Policy, e *example) (failures []string) {
 	shown := func(target string) bool {
 		upstream, name, _ := strings.Cut(target, "/")
-		if t.catalogue != nil && t.catalogue[upstream][name] == nil {
+		if t.catalogue != nil && t.catalogue.Tool(upstream, name) == nil {
 			return false
 		}
 		return p.Visible(e.caller, toolcall.Tool, upstream, name) == Listed
