@@ -45,12 +45,9 @@ func (t *TestFile) run(p *Policy, line *timeline, e *example) (failures []string
 	if e.kind == toolcall.NoKind {
 		return t.runList(p, e)
 	}
-	upstream, name, _ := strings.Cut(e.target.text, "/")
-	call := &toolcall.Call{Caller: e.caller, Upstream: upstream, Kind: e.kind, Name: name, Args: e.args, At: e.at}
-	if e.kind == toolcall.Tool {
-		if call.Def = t.definition(upstream, name, e.args); call.Def == nil {
-			return []string{fmt.Sprintf("the catalogue has no tool %s", e.target.text)}
-		}
+	call, err := t.call(e)
+	if err != nil {
+		return []string{err.Error()}
 	}
 	var d toolcall.Decision
 	for n, decided := range line.decide(p, call, e) {
