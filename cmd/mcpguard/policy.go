@@ -14,26 +14,39 @@ import (
 func newPolicyCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "policy",
-		Short:   "Check, test and reload policies",
+		Short:   "Check, test, compare, begin and reload policies",
 		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy test",
 		Args:    cobra.NoArgs,
 		RunE:    needsSubcommand,
 	}
-	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env), newPolicyReloadCommand(env))
+	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env), newPolicyDiffCommand(env), newPolicyAccessCommand(env), newPolicyInitCommand(env),
+		newPolicyReloadCommand(env))
 	return cmd
 }
 
 func newPolicyCheckCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
+	var lint lintOptions
+	cmd := &cobra.Command{
 		Use:   "check [FILE|FOLDER...]",
-		Short: "Report every mistake of a policy",
+		Short: "Report every mistake of a policy, and what is most likely one",
 		Long: `Report every mistake of a policy, each at its line and column. Every argument is
 a policy of its own: a file, or a folder whose .yaml files make one policy
 together. Without an argument it is the policy of the configuration.
 
-Exit code 3: there are mistakes.`,
-		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy check policies/ -o json",
-		RunE: func(_ *cobra.Command, args []string) error {
+A policy that compiles is also looked through for rules that cannot do what they
+say, that others leave nothing to, or that let through what nobody thought of.
+These are warnings. More are found with what the upstreams define: recorded in a
+file, --tools, or asked of the upstreams of the configuration, --live, which starts
+those that are processes.
+
+Exit code 3: there are mistakes, or, with --strict, warnings. 7: --live, and no
+upstream answers.`,
+		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy check --live --strict\n  mcpguard policy check policies/ --tools tools.lock.json -o json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			known, err := lint.known(cmd.Context(), env, len(args) == 0)
+			if err != nil {
+				return err
+			}
 			if len(args) == 0 {
 				if path, err := configPath(env.config, false, env); path == "" && err == nil {
 					return usageError(hinted{"check a policy: neither it nor a configuration is named, and there is no " + defaultConfig, "mcpguard policy check policy.yaml"})
@@ -46,15 +59,20 @@ Exit code 3: there are mistakes.`,
 			}
 			var checked []policyCheck
 			for _, path := range args {
-				c, err := checkPolicy(path)
+				c, err := checkPolicy(path, known)
 				if err != nil {
 					return usageError(err)
 				}
 				checked = append(checked, c)
 			}
-			return reportChecks(env, checked)
+			if err := reportChecks(env, checked); err != nil {
+				return err
+			}
+			return lint.verdict(checked)
 		},
 	}
+	lint.bind(cmd)
+	return cmd
 }
 
 // policyCheck is what is said about one policy.
@@ -62,8 +80,10 @@ type policyCheck struct {
 	Policy   string              `json:"policy"`
 	OK       bool                `json:"ok"`
 	Digest   string              `json:"digest,omitempty"`
-	Mistakes []jsonMistake       `json:"mistakes,omitempty"`
-	found    toolpolicy.Mistakes // the same, to be rendered
+	Mistakes []checkMistake      `json:"mistakes,omitempty"`
+	Warnings []jsonWarning       `json:"warnings,omitempty"`
+	found    toolpolicy.Mistakes // the same mistakes, to be rendered
+	doubtful []toolpolicy.Warning
 }
 
 type jsonMistake struct {
@@ -76,12 +96,12 @@ type jsonMistake struct {
 
 // checkPolicy compiles a policy. Its error is one of reading; mistakes are
 // what it was to find.
-func checkPolicy(path string) (policyCheck, error) {
+func checkPolicy(path string, known toolpolicy.Known) (policyCheck, error) {
 	policy, err := loadPolicy(path)
 	c := policyCheck{Policy: path, OK: err == nil}
 	if errors.As(err, &c.found) {
 		for _, m := range c.found {
-			c.Mistakes = append(c.Mistakes, jsonMistake{m.File, m.Line, m.Col, m.Message, m.Hint})
+			c.Mistakes = append(c.Mistakes, mistakeInJSON(m, "error"))
 		}
 		return c, nil
 	}
@@ -89,7 +109,7 @@ func checkPolicy(path string) (policyCheck, error) {
 		return c, err
 	}
 	c.Digest = policy.Digest()
-	return c, nil
+	return c, c.lint(path, policy, known)
 }
 
 func reportChecks(env *environment, checked []policyCheck) error {
@@ -112,7 +132,7 @@ func writeChecks(env *environment, checked []policyCheck) error {
 	}
 	for _, c := range checked {
 		if c.OK {
-			fmt.Fprintf(env.stdout, "%s: ok, %s\n", printable(c.Policy), c.Digest)
+			writeWarnings(env, c)
 			continue
 		}
 		fmt.Fprint(env.stderr, printable(c.found.Render()))
