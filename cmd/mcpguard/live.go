@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ const liveTimeout = time.Minute
 type definitions struct {
 	upstream string
 	lists    map[string][]toolcall.JSON // by the member of the result: tools, prompts, resources, resourceTemplates
+	words    toolcall.JSON              // its instructions; zero without any
 	err      error                      // why the upstream did not say it, or not all
 }
 
@@ -61,6 +63,11 @@ func askUpstreams(ctx context.Context, cfg *Config, env *environment) (_ []defin
 	own.Policy, own.Store, own.Keys = policy, "sqlite://"+filepath.Join(dir, "mcpguard.db"), filepath.Join(dir, "keys")
 	own.Stdio, own.Listen, own.AllowedHosts, own.AllowedOrigins, own.TLS = true, "localhost:0", nil, nil, nil
 	own.Identity = Identity{Local: &LocalUser{}}
+	own.Admin, own.ObserveUntil, own.PinLock = nil, time.Time{}, ""
+	own.Upstreams = slices.Clone(cfg.Upstreams)
+	for i := range own.Upstreams {
+		own.Upstreams[i].Pins = Pins{Mode: pinsOff} // all of it, whoever accepted what
+	}
 	log := slog.New(slog.DiscardHandler)
 	g, err := wire(ctx, &own, env, log)
 	if err != nil {
@@ -139,12 +146,17 @@ type listener struct {
 // SendRequest implements transport.Interface.
 func (l *listener) SendRequest(ctx context.Context, r transport.JSONRPCRequest) (*transport.JSONRPCResponse, error) {
 	answer, err := l.StreamableHTTP.SendRequest(ctx, r)
-	if err != nil || answer == nil || answer.Error != nil || !strings.HasSuffix(r.Method, "/list") {
+	hello := r.Method == "initialize" || r.Method == string(mcp.MethodServerDiscover)
+	if err != nil || answer == nil || answer.Error != nil || !hello && !strings.HasSuffix(r.Method, "/list") {
 		return answer, err
 	}
 	result, err := toolcall.Parse(string(answer.Result), toolcall.Limits{Bytes: maxLockText, Depth: 128})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", r.Method, err)
+	}
+	if hello {
+		l.heard.words = result.Member("instructions")
+		return answer, nil
 	}
 	for _, key := range [...]string{"tools", "prompts", "resources", "resourceTemplates"} {
 		for e := result.Member(key).Elements(); e.Next(); {
@@ -171,6 +183,7 @@ func lockOf(all []definitions) ([]byte, error) {
 		Tools     []json.RawMessage `json:"tools"`
 		Prompts   []json.RawMessage `json:"prompts,omitempty"`
 		Templates []json.RawMessage `json:"resourceTemplates,omitempty"`
+		Words     json.RawMessage   `json:"instructions,omitempty"`
 	}
 	raw := func(of []toolcall.JSON) []json.RawMessage {
 		texts := make([]json.RawMessage, len(of))
@@ -182,7 +195,7 @@ func lockOf(all []definitions) ([]byte, error) {
 	lock := map[string]lists{}
 	for _, d := range all {
 		if d.err == nil {
-			lock[d.upstream] = lists{raw(d.lists["tools"]), raw(d.lists["prompts"]), raw(d.lists["resourceTemplates"])}
+			lock[d.upstream] = lists{raw(d.lists["tools"]), raw(d.lists["prompts"]), raw(d.lists["resourceTemplates"]), json.RawMessage(d.words.Text())}
 		}
 	}
 	var out bytes.Buffer

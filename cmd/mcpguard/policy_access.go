@@ -160,7 +160,7 @@ func (o *accessOptions) writeOne(env *environment, p *toolpolicy.Policy, rows []
 	w := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TARGET\tACCESS\tRULES\tCONDITIONS")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", oneLine(r.named()), r.Access, orDash(r.Rules, " "), oneLine(orDash(r.Conditions, "; ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", visible(r.named()), r.Access, orDash(r.Rules, " "), visible(orDash(r.Conditions, "; ")))
 	}
 	return w.Flush()
 }
@@ -180,7 +180,7 @@ func writeHolders(env *environment, rows []accessJSON) error {
 		if who == nil {
 			who = []string{"everybody"}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Role, oneLine(strings.Join(who, "; ")), r.Access, orDash(r.Rules, " "), oneLine(orDash(r.Conditions, "; ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Role, visible(strings.Join(who, "; ")), r.Access, orDash(r.Rules, " "), visible(orDash(r.Conditions, "; ")))
 	}
 	return w.Flush()
 }
@@ -199,7 +199,7 @@ func writeMatrix(env *environment, p *toolpolicy.Policy, rows []accessJSON) erro
 	}
 	for i, r := range rows {
 		if i%len(roles) == 0 {
-			fmt.Fprintf(w, "\n%s", oneLine(r.named()))
+			fmt.Fprintf(w, "\n%s", visible(r.named()))
 		}
 		fmt.Fprintf(w, "\t%s", r.Access)
 	}

@@ -252,7 +252,7 @@ func writeChanges(env *environment, changes []changeJSON) error {
 		if c.Line > 0 {
 			call = fmt.Sprintf("%s:%d", c.File, c.Line)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Drift, c.What, oneLine(c.Who), oneLine(c.Target), oneLine(call), oneLine(c.Old), oneLine(c.New))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Drift, c.What, visible(c.Who), visible(c.Target), visible(call), visible(c.Old), visible(c.New))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mcpguard/mcpproxy"
 	"mcpguard/toolcall"
 	"mcpguard/toolpolicy"
 )
@@ -103,7 +104,7 @@ func TestLockIsLossless(t *testing.T) {
 		var result string
 		switch m.Method {
 		case "initialize":
-			result = `{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"prompts":{}},"serverInfo":{"name":"crm","version":"1"}}`
+			result = `{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"prompts":{}},"serverInfo":{"name":"crm","version":"1"},"instructions":"Be kind."}`
 		case "tools/list":
 			if result = `{"tools":[` + first + `],"nextCursor":"more"}`; m.Params.Cursor != "" {
 				result = `{"tools":[` + second + `]}`
@@ -138,5 +139,8 @@ func TestLockIsLossless(t *testing.T) {
 	}
 	if _, err := toolpolicy.ReadCatalogue("lock", lock); err != nil {
 		t.Error(err)
+	}
+	if _, err := mcpproxy.ParseLock(string(lock)); err != nil || !strings.Contains(string(lock), `"instructions": "Be kind."`) {
+		t.Errorf("no lock of pins: %v\n%s", err, lock)
 	}
 }

@@ -161,7 +161,7 @@ func writeUnused(env *environment, grants []toolpolicy.Grant) error {
 		if conditions == "" {
 			conditions = "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s:%d\n", g.Rule, g.Effect, oneLine(g.Selector), oneLine(conditions), oneLine(g.File), g.Line)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s:%d\n", g.Rule, g.Effect, visible(g.Selector), visible(conditions), visible(g.File), g.Line)
 	}
 	return w.Flush()
 }

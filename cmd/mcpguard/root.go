@@ -39,8 +39,8 @@ decides, before the tool runs, who asks and whether they may; it redacts what
 comes back, and keeps a record from which the session can be read again.
 
 Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 a check found problems,
-4 the record is not what was written, 7 no upstream answers. 5 and 6 are for
-commands to come.
+4 the record is not what was written, 7 the other side does not answer. 5 and 6
+are for commands to come.
 Errors are text on stderr, whatever --output says.`,
 		Example:           "  mcpguard serve --config mcpguard.yaml\n  mcpguard policy check policy.yaml",
 		RunE:              needsSubcommand,
