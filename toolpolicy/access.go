@@ -2,6 +2,7 @@ package toolpolicy
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ type Grant struct {
 	Effect     toolcall.Effect
 	Kind       toolcall.Kind
 	Selector   string
-	Conditions string // in words; "" where any call will do
+	Conditions string // and other terms, in words; "" where any call will do
 	Observed   bool   // the rule decides nothing
 }
 
@@ -62,9 +63,31 @@ func (p *Policy) Grants() []Grant {
 	for i := range p.rules {
 		r := &p.rules[i]
 		all[i] = Grant{r.id, p.roles.names[r.role], r.file, r.line, r.verb.effect(), r.selector.kind, r.selector.text,
-			conditions(r, func(*test) bool { return true }), r.observe}
+			p.terms(r), r.observe}
 	}
 	return all
+}
+
+// terms are the conditions of a rule in words, and what else it makes of a call: who is
+// asked, what is redacted, whether other arguments pass.
+func (p *Policy) terms(r *rule) string {
+	said := conditions(r, func(*test) bool { return true })
+	add := func(format string, args ...any) {
+		if said != "" {
+			said += ", "
+		}
+		said += fmt.Sprintf(format, args...)
+	}
+	if r.extra {
+		add("any other arguments")
+	}
+	if names := p.profiles.names(choice{whole: r.redact}); len(names) > 0 {
+		add("redacting %s", strings.Join(names, " "))
+	}
+	for _, a := range r.asks {
+		add("asking %s within %ds", strings.Join(a.By, " or "), a.Within)
+	}
+	return said
 }
 
 func (v verb) effect() toolcall.Effect {
@@ -91,7 +114,7 @@ type Access struct {
 	Approve    Reach    // calls that somebody is asked about
 	Denied     bool     // a rule denies every call
 	Rules      []string // ids of the rules that say so, in the order of the files
-	Conditions []string // of these rules, as far as they have any, with their verbs
+	Conditions []string // and other terms of these rules, as far as they have any, with their verbs
 }
 
 // String is the access in a word or two.
@@ -162,7 +185,7 @@ func (p *Policy) access(set bits, kind toolcall.Kind, upstream, name string) Acc
 			return Access{Denied: true, Rules: []string{r.id}}
 		}
 		a.Rules = append(a.Rules, r.id)
-		if said := conditions(r, func(*test) bool { return true }); said != "" {
+		if said := p.terms(r); said != "" {
 			a.Conditions = append(a.Conditions, r.verb.String()+" "+said)
 		}
 		switch r.verb {

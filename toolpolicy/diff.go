@@ -103,7 +103,7 @@ func CompareAccess(old, other *Policy, c toolcall.Caller, t Target) (change Chan
 	switch {
 	case a.Allow == b.Allow && a.Approve == b.Approve:
 		if slices.Equal(a.Conditions, b.Conditions) {
-			return Change{}, false // nothing, or another word for never
+			return compareRedactions(old, other, c, t, a)
 		}
 		change.What = "other conditions"
 		change.Old, change.New = joined(a.Conditions), joined(b.Conditions)
@@ -113,6 +113,18 @@ func CompareAccess(old, other *Policy, c toolcall.Caller, t Target) (change Chan
 		change.Drift = Tightened
 	}
 	return change, true
+}
+
+// compareRedactions compares what is redacted whatever rule lets a call pass.
+func compareRedactions(old, other *Policy, c toolcall.Caller, t Target, both Access) (change Change, ok bool) {
+	if both.passesNone() || t.Kind != toolcall.Tool {
+		return Change{}, false
+	}
+	a, b := old.RedactionsFor(c, t.Upstream, t.Name), other.RedactionsFor(c, t.Upstream, t.Name)
+	if slices.Equal(a, b) {
+		return Change{}, false
+	}
+	return Change{redactionDrift(a, b), "other redactions", orNone(strings.Join(a, " ")), orNone(strings.Join(b, " "))}, true
 }
 
 func (a Access) passesNone() bool { return a.Allow == Never && a.Approve == Never }

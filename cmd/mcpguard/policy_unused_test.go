@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,12 +29,15 @@ func TestUnusedGrants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	log, err := audit.Open(t.Context(), audit.Config{Sink: s, Keys: keyring.NewEphemeral(), Chain: "a", Edge: "laptop"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close(t.Context())
+	t.Cleanup(func() {
+		if err := errors.Join(log.Close(context.Background()), s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
 	old, err := toolpolicy.Compile("policy.yaml", []byte(then))
 	if err != nil {
 		t.Fatal(err)
