@@ -69,7 +69,7 @@ func (p *Policy) Grants() []Grant {
 }
 
 // terms are the conditions of a rule in words, and what else it makes of a call: who is
-// asked, what is redacted, whether other arguments pass.
+// asked, what is redacted and counted, whether other arguments pass.
 func (p *Policy) terms(r *rule) string {
 	said := conditions(r, func(*test) bool { return true })
 	add := func(format string, args ...any) {
@@ -86,6 +86,11 @@ func (p *Policy) terms(r *rule) string {
 	}
 	for _, a := range r.asks {
 		add("asking %s within %ds", strings.Join(a.By, " or "), a.Within)
+	}
+	for _, l := range r.limits {
+		if !l.Observe {
+			add("limit %s", l.Words)
+		}
 	}
 	return said
 }
@@ -114,7 +119,7 @@ type Access struct {
 	Approve    Reach    // calls that somebody is asked about
 	Denied     bool     // a rule denies every call
 	Rules      []string // ids of the rules that say so, in the order of the files
-	Conditions []string // and other terms of these rules, as far as they have any, with their verbs
+	Conditions []string // and other terms of these rules, as far as they have any, with their verbs; limits of roles
 }
 
 // String is the access in a word or two.
@@ -208,6 +213,11 @@ func (p *Policy) access(set bits, kind toolcall.Kind, upstream, name string) Acc
 	}
 	if a.Allow == Never && a.Approve == Never {
 		return Access{}
+	}
+	for _, l := range p.limitsOn(set, kind, nil) {
+		if !l.Observe {
+			a.Conditions = append(a.Conditions, "limit "+l.Words+" of "+l.Owner)
+		}
 	}
 	return a
 }

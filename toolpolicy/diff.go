@@ -106,7 +106,7 @@ func CompareAccess(old, other *Policy, c toolcall.Caller, t Target) (change Chan
 			return compareRedactions(old, other, c, t, a)
 		}
 		change.What = "other conditions"
-		change.Old, change.New = joined(a.Conditions), joined(b.Conditions)
+		change.Old, change.New = inWords(a.Conditions), inWords(b.Conditions)
 	case a.passesNone(), b.Allow == Always, a.Allow == Never && b.Allow == Never && b.Approve > a.Approve:
 		change.Drift = Loosened
 	case b.passesNone(), a.Allow == Always, a.Allow == Never && b.Allow == Never && b.Approve < a.Approve:
@@ -129,7 +129,7 @@ func compareRedactions(old, other *Policy, c toolcall.Caller, t Target, both Acc
 
 func (a Access) passesNone() bool { return a.Allow == Never && a.Approve == Never }
 
-func joined(conditions []string) string {
+func inWords(conditions []string) string {
 	if len(conditions) == 0 {
 		return "none"
 	}

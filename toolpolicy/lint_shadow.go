@@ -56,6 +56,7 @@ func (l *linter) lintShadows(i int) {
 	ids := l.coveredBy(i, r.verb)
 	switch {
 	case ids == "":
+	case len(r.limits) > 0: // it counts calls, whatever else allows them
 	case r.verb == allows && !r.unconditional():
 		l.warn(i, l.selectorNode(i), "limits-nothing", "", "the conditions limit nothing: %s allows all of it without any", ids)
 	case r.redact == bits{} && !r.shown:
