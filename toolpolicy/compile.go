@@ -63,6 +63,7 @@ func CompileFiles(files []File) (*Policy, error) {
 	for i := range files {
 		files[i].Text = slices.Clone(files[i].Text)
 	}
+	numberPlaces(c.rules)
 	p := &Policy{
 		files:  files,
 		digest: digestOf(files),

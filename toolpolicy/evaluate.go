@@ -8,6 +8,7 @@ type view struct {
 	call       *toolcall.Call
 	undeclared answer
 	plain      answer
+	places     places
 }
 
 // answer is a yes or no that was not asked for yet while it is zero.
@@ -61,7 +62,12 @@ func (r *rule) verdictFor(v *view, out toolcall.Verdict, n *notes) toolcall.Verd
 		if out == toolcall.VerdictFalse && n == nil {
 			return out
 		}
-		out = and(out, r.args[i].outcome(in, n).verdict())
+		a := &r.args[i]
+		if a.many {
+			out = and(out, a.outcome(in, n).verdict())
+		} else {
+			out = and(out, a.outcomeOf(v.places.findOnce(in, a), n).verdict())
+		}
 	}
 	if r.when != nil && (n != nil || out != toolcall.VerdictFalse) {
 		o := r.when.judge(*v.call)

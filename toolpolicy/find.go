@@ -13,6 +13,37 @@ type lookup struct {
 	call *toolcall.Call // whose arguments they are; nil in a JSON text, which declares nothing
 }
 
+// places remembers what was found in a call, for rules about the same argument:
+// each in the slot that its number leads to.
+type places [8]struct {
+	number int
+	found  finding
+}
+
+// findOnce is find for the one position of an argument of the call.
+func (ps *places) findOnce(in lookup, a *argument) finding {
+	slot := &ps[a.number%len(ps)]
+	if slot.number != a.number || a.number == 0 {
+		slot.number, slot.found = a.number, in.find(a.path)
+	}
+	return slot.found
+}
+
+// numberPlaces gives arguments at the same position the same number, from 1.
+func numberPlaces(rules []rule) {
+	numbers := map[string]int{}
+	for i := range rules {
+		for j := range rules[i].args {
+			a := &rules[i].args[j]
+			text := a.path.String()
+			if numbers[text] == 0 {
+				numbers[text] = len(numbers) + 1
+			}
+			a.number = numbers[text]
+		}
+	}
+}
+
 // find goes to one position. Absent are also arguments of a call without any;
 // a name beside the wanted one that folds with it makes both unknown, because
 // nobody knows which of them the tool will read.

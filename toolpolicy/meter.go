@@ -376,7 +376,7 @@ func (m *Meter) useOf(l *toolcall.Limit, c *toolcall.Call) (u use, why string) {
 	if l.Form != toolcall.Sum && l.Form != toolcall.Distinct {
 		return u, ""
 	}
-	f := lookup{c.Args, c}.find(l.Path)
+	f := lookup{root: c.Args, call: c}.find(l.Path)
 	value := f.given
 	switch {
 	case f.how != holds && (f.how != absent || f.fallback.IsZero()):

@@ -10,6 +10,7 @@ type argument struct {
 	many       bool          // the path can name more than one position
 	quantifier quantifier    // of its positions
 	optional   bool          // absent, without a declared default, is true
+	number     int           // of the path in its policy, from 1; 0 where nothing is remembered of it
 	top        toolcall.Path // of "**.name": name, for the default that the schema declares
 	tests      conjunction
 }
@@ -23,7 +24,11 @@ func (a *argument) outcome(in lookup, n *notes) outcome {
 		n.letter(out.letter())
 		return out
 	}
-	found := in.find(a.path)
+	return a.outcomeOf(in.find(a.path), n)
+}
+
+// outcomeOf is outcome where the one position is found already.
+func (a *argument) outcomeOf(found finding, n *notes) outcome {
 	if a.optional && found.nowhere() {
 		n.letter(optionalLetter)
 		return holds
