@@ -146,6 +146,7 @@ func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 		}
 		n.rule(i, selected)
 		verdict := r.verdictFor(&v, selected, n)
+		n.verdict(i, verdict)
 		if r.observe {
 			observed = observed || verdict != toolcall.VerdictFalse
 			t.limit(r, verdict)

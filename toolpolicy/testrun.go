@@ -96,6 +96,16 @@ func (t *TestFile) definition(upstream, name string, args toolcall.JSON) *toolca
 	if t.catalogue != nil {
 		return t.catalogue.Tool(upstream, name)
 	}
+	return Declaring(upstream, name, args)
+}
+
+// Declaring is the definition of a tool that declares exactly the arguments that
+// a call gives, for examples whose tool nobody knows; nil where args are not an
+// object and not absent.
+func Declaring(upstream, name string, args toolcall.JSON) *toolcall.ToolDef {
+	if args.Type() != toolcall.ObjectType && !args.IsZero() {
+		return nil
+	}
 	text := append([]byte(`{"name":`), toolcall.Quote(name).Text()...)
 	text = append(text, `,"inputSchema":{"type":"object","properties":{`...)
 	sep := ""

@@ -31,7 +31,10 @@ func (p *Policy) Judge(c *toolcall.Call) toolcall.Decision {
 }
 
 // notes are verdicts as they are written down. A nil *notes writes nothing.
-type notes struct{ text strings.Builder }
+type notes struct {
+	text   strings.Builder
+	judged func(rule int, verdict toolcall.Verdict) // also told, where it is set
+}
 
 // usualVerdicts is how many bytes the verdicts of most calls need.
 const usualVerdicts = 48
@@ -56,6 +59,13 @@ func (n *notes) rule(i int, selected toolcall.Verdict) {
 
 // optionalLetter is for an argument that is absent, and may be.
 const optionalLetter = 'O'
+
+// verdict ends the verdicts of the i-th rule of the policy.
+func (n *notes) verdict(i int, verdict toolcall.Verdict) {
+	if n != nil && n.judged != nil {
+		n.judged(i, verdict)
+	}
+}
 
 func (n *notes) letter(c byte) {
 	if n != nil {
