@@ -1,6 +1,7 @@
 package toolpolicy
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -60,6 +61,16 @@ func (t *TestFile) PolicyPath() string { return t.policy }
 // ToolsPath is where the file says that the recorded catalogue is, relative to
 // the test file; "" when it names none.
 func (t *TestFile) ToolsPath() string { return t.tools }
+
+// Caller is the caller that the file gives a name; ok is false where it has none
+// of that name.
+func (t *TestFile) Caller(name string) (c toolcall.Caller, ok bool) {
+	c, ok = t.callers[name]
+	return c, ok
+}
+
+// Callers are the names of the callers, sorted.
+func (t *TestFile) Callers() []string { return slices.Sorted(maps.Keys(t.callers)) }
 
 // LoadTools gives the tests the recorded catalogue: {"upstream": {"tools":
 // [...]}}, where the tools are as an upstream's tools/list gives them. Without

@@ -21,6 +21,7 @@ func newPolicyCommand(env *environment) *cobra.Command {
 	}
 	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env), newPolicyDiffCommand(env), newPolicyAccessCommand(env), newPolicyInitCommand(env),
 		newPolicyReloadCommand(env))
+	cmd.AddCommand(newPolicyExplainCommand(env))
 	return cmd
 }
 
@@ -48,14 +49,11 @@ upstream answers.`,
 				return err
 			}
 			if len(args) == 0 {
-				if path, err := configPath(env.config, false, env); path == "" && err == nil {
-					return usageError(hinted{"check a policy: neither it nor a configuration is named, and there is no " + defaultConfig, "mcpguard policy check policy.yaml"})
-				}
-				c, err := LoadConfig(env.config, overrides{}, env)
+				path, err := configuredPolicy(env, "check")
 				if err != nil {
-					return usageError(err)
+					return err
 				}
-				args = []string{c.Policy}
+				args = []string{path}
 			}
 			var checked []policyCheck
 			for _, path := range args {
@@ -73,6 +71,22 @@ upstream answers.`,
 	}
 	lint.bind(cmd)
 	return cmd
+}
+
+// configuredPolicy is the path of the policy that the configuration names, for a
+// command of mcpguard policy that was given none.
+func configuredPolicy(env *environment, command string) (string, error) {
+	if path, err := configPath(env.config, false, env); path == "" && err == nil {
+		return "", usageError(hinted{
+			command + " a policy: neither it nor a configuration is named, and there is no " + defaultConfig,
+			"mcpguard policy " + command + " policy.yaml",
+		})
+	}
+	c, err := LoadConfig(env.config, overrides{}, env)
+	if err != nil {
+		return "", usageError(err)
+	}
+	return c.Policy, nil
 }
 
 // policyCheck is what is said about one policy.

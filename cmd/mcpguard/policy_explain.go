@@ -1,0 +1,235 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcpguard/toolcall"
+	"mcpguard/toolpolicy"
+)
+
+// explainFlags are the call that a person asks about.
+type explainFlags struct {
+	as      string   // of the test file
+	groups  []string // or: who asks, piece by piece
+	subject string
+	issuer  string
+	client  string
+	person  string
+
+	targets map[toolcall.Kind]*string
+	args    string // JSON, @FILE, or - for the standard input
+	at      string
+	tools   string
+	tests   string
+}
+
+func newPolicyExplainCommand(env *environment) *cobra.Command {
+	f := explainFlags{targets: map[toolcall.Kind]*string{}}
+	cmd := &cobra.Command{
+		Use:   "explain [FILE|FOLDER]",
+		Short: "Say why a policy decides about a call as it does",
+		Long: `Say why a policy decides about a call as it does: every rule about the call, with
+its file and line and what each of its conditions came to, the roles that the
+caller has and lacks, and what is redacted. Without a policy it is that of the
+configuration. Nothing is called.
+
+Who asks is a name from the policy's tests (--as; --tests says where they are), or
+is put together from --groups, --subject and --client. Values of the arguments
+are not repeated, so the answer can be passed on. Without --tools every argument
+counts as declared by its tool, and no default is known.
+
+Exit code 0, whatever the decision is.`,
+		Example: `  mcpguard policy explain policy.yaml --as sam --call payments/refund --args '{"amount": 501}'
+  mcpguard policy explain --groups support --call crm/get_customer --tools tools.lock.json -o json
+  mcpguard policy explain policies/ --groups ops --resource fs/file:///srv/a.txt`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				path, err := configuredPolicy(env, "explain")
+				if err != nil {
+					return err
+				}
+				args = []string{path}
+			}
+			return explainCall(env, args[0], &f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.as, "as", "", "who asks: a `CALLER` of the policy's tests")
+	flags.StringSliceVar(&f.groups, "groups", nil, "who asks: the `GROUPS` of the caller, as policies name them")
+	flags.StringVar(&f.subject, "subject", "", "who asks: the caller's `SUBJECT` (default \"somebody\")")
+	flags.StringVar(&f.issuer, "issuer", "", "who asks: the `ISSUER` that vouches for the subject (default \"test\")")
+	flags.StringVar(&f.client, "client", "", "who asks: the verified `CLIENT`")
+	flags.StringVar(&f.person, "person", "", "who asks: the `PERSON` accountable (default the subject)")
+	for kind := toolcall.Tool; kind <= toolcall.Method; kind++ {
+		name := kind.String()
+		if kind == toolcall.Tool {
+			name = "call"
+		}
+		f.targets[kind] = flags.String(name, "", "what is asked for: a "+kind.String()+", `UPSTREAM/NAME`")
+	}
+	flags.StringVar(&f.args, "args", "", "the arguments: a `JSON` object, @FILE, or - for the standard input")
+	flags.StringVar(&f.at, "at", "", "when the call comes in, a `TIME` of RFC 3339 (default now)")
+	flags.StringVar(&f.tools, "tools", "", "the recorded catalogue, a `FILE` (default that of the tests, with --as)")
+	flags.StringVar(&f.tests, "tests", "", "the tests that --as takes callers from, a `FILE` (default policy_test.yaml beside the policy)")
+	return cmd
+}
+
+func explainCall(env *environment, path string, f *explainFlags) error {
+	policy, err := loadPolicy(path)
+	if err != nil {
+		return usageError(err)
+	}
+	call, err := f.call(env, path)
+	if err != nil {
+		return usageError(err)
+	}
+	e := policy.Explain(call)
+	if env.output != outputTable {
+		return writeItem(env, explanationInJSON(call, &e))
+	}
+	return printExplanation(env.stdout, call, &e)
+}
+
+// call puts the call together that the flags describe.
+func (f *explainFlags) call(env *environment, policy string) (*toolcall.Call, error) {
+	c := &toolcall.Call{At: env.now()}
+	target := ""
+	for kind := toolcall.Tool; kind <= toolcall.Method; kind++ {
+		switch given := *f.targets[kind]; {
+		case given == "":
+		case target != "":
+			return nil, hinted{"explain a call: it is about one thing, and two are named", "--call upstream/tool"}
+		default:
+			c.Kind, target = kind, given
+		}
+	}
+	var found bool
+	if c.Upstream, c.Name, found = strings.Cut(target, "/"); !found || c.Upstream == "" || c.Name == "" {
+		return nil, hinted{"explain a call: it must be named as upstream/name", "--call upstream/tool"}
+	}
+	if f.at != "" {
+		at, err := time.Parse(time.RFC3339, f.at)
+		if err != nil {
+			return nil, hinted{"explain a call: --at must be a time of RFC 3339", "--at 2027-01-31T22:15:00Z"}
+		}
+		c.At = at
+	}
+	var err error
+	if c.Args, err = f.arguments(env); err != nil {
+		return nil, err
+	}
+	tools := f.tools
+	if c.Caller, tools, err = f.caller(policy, tools); err != nil {
+		return nil, err
+	}
+	if c.Kind == toolcall.Tool {
+		c.Def, err = definitionOf(c, tools)
+	}
+	return c, err
+}
+
+// definitionOf finds the tool in a recorded catalogue. Without one it declares
+// what the call gives.
+func definitionOf(c *toolcall.Call, tools string) (*toolcall.ToolDef, error) {
+	if tools == "" {
+		return toolpolicy.Declaring(c.Upstream, c.Name, c.Args), nil
+	}
+	text, err := readBounded(tools, maxPolicyFile*16)
+	if err != nil {
+		return nil, fmt.Errorf("read the tools: %w", err)
+	}
+	catalogue, err := toolpolicy.ReadCatalogue(tools, text)
+	if err != nil {
+		return nil, err
+	}
+	def := catalogue.Tool(c.Upstream, c.Name)
+	if def == nil {
+		return nil, fmt.Errorf("explain a call: %s has no tool %s", tools, c.Target())
+	}
+	return def, nil
+}
+
+// arguments reads --args.
+func (f *explainFlags) arguments(env *environment) (toolcall.JSON, error) {
+	text := f.args
+	switch name, file := strings.CutPrefix(f.args, "@"); {
+	case f.args == "":
+		return toolcall.JSON{}, nil
+	case file:
+		read, err := readBounded(name, maxPolicyFile)
+		if err != nil {
+			return toolcall.JSON{}, fmt.Errorf("read the arguments: %w", err)
+		}
+		text = string(read)
+	case f.args == "-":
+		read, err := io.ReadAll(io.LimitReader(env.stdin, maxPolicyFile+1))
+		if err != nil {
+			return toolcall.JSON{}, fmt.Errorf("read the arguments: %w", err)
+		}
+		text = string(read)
+	}
+	args, err := toolcall.Parse(strings.TrimSpace(text), toolcall.Limits{Bytes: maxPolicyFile, Depth: 128})
+	if err != nil {
+		return args, fmt.Errorf("read the arguments: %w", err)
+	}
+	if args.Type() != toolcall.ObjectType {
+		return args, hinted{"read the arguments: they must be a JSON object", `--args '{"id": 7}'`}
+	}
+	return args, nil
+}
+
+// caller is who asks, and the catalogue of the tests where none was named.
+func (f *explainFlags) caller(policy, tools string) (toolcall.Caller, string, error) {
+	if f.as == "" {
+		subject := cmp.Or(f.subject, "somebody")
+		return toolcall.Caller{Subject: subject, Issuer: cmp.Or(f.issuer, "test"), Client: f.client,
+			Person: cmp.Or(f.person, subject), Groups: f.groups}, tools, nil
+	}
+	if len(f.groups) > 0 || f.subject+f.issuer+f.client+f.person != "" {
+		return toolcall.Caller{}, "", hinted{"explain a call: --as names a whole caller, so it takes no groups, subject, issuer, client or person", "--as alone"}
+	}
+	path := cmp.Or(f.tests, testsBeside(policy))
+	text, err := readBounded(path, maxPolicyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return toolcall.Caller{}, "", hinted{fmt.Sprintf("explain a call: --as takes a caller of the policy's tests, and there is no %s", path),
+			"--tests FILE, or --groups"}
+	}
+	if err != nil {
+		return toolcall.Caller{}, "", fmt.Errorf("read policy tests: %w", err)
+	}
+	tests, err := toolpolicy.LoadTests(path, text)
+	if err != nil {
+		return toolcall.Caller{}, "", err
+	}
+	c, ok := tests.Caller(f.as)
+	if !ok {
+		return c, "", hinted{fmt.Sprintf("explain a call: %s has no caller %q", path, f.as), "--as " + cmp.Or(nearest(f.as, tests.Callers()), strings.Join(tests.Callers(), ", "))}
+	}
+	if tools == "" && tests.ToolsPath() != "" {
+		tools = tests.ToolsPath()
+		if !filepath.IsAbs(tools) {
+			tools = filepath.Join(filepath.Dir(path), tools)
+		}
+	}
+	return c, tools, nil
+}
+
+// testsBeside is where the tests of a policy are usually: policy_test.yaml in its
+// folder, whether the policy is that folder or a file in it.
+func testsBeside(policy string) string {
+	if info, err := os.Stat(policy); err != nil || !info.IsDir() {
+		policy = filepath.Dir(policy)
+	}
+	return filepath.Join(policy, "policy_test.yaml")
+}
