@@ -91,6 +91,38 @@ func conjunctionOf(conditions []toolpolicy.Condition) toolcall.Verdict {
 	return out
 }
 
+// Conditions that are asked of each position together are told together: one
+// after the other they would come to something else.
+func TestExplainPositions(t *testing.T) {
+	p, err := toolpolicy.Compile("policy.yaml", []byte(`version: 1
+roles:
+  everyone:
+    allow: [{tool: "t/*", args: {"list.#.n": {min: 1, max: 9}}}]
+    approve: [{tool: t/b, args: {"list.#.n": {min: 5, max: 6}}, by: [leads]}]
+    deny: [{tool: t/a, args: {"list.#.n": {min: 5, max: 6}}}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range []string{
+		`[{"n":1},{"n":9}]`, `[{"n":4},{"n":7}]`, `[{"n":1},{"n":5}]`, `[{"n":5}]`, `[]`, `[{"n":"x"},{"n":1}]`, `[{"n":20}]`, `[{}]`, `7`,
+	} {
+		for _, tool := range []string{"a", "b", "c"} {
+			args := parse(t, `{"list":`+list+`}`)
+			c := &toolcall.Call{Caller: member("-"), Kind: toolcall.Tool, Upstream: "t", Name: tool, Args: args, Def: toolpolicy.Declaring("t", tool, args)}
+			e := p.Explain(c)
+			if got := effectOf(e.Considered); got != p.Evaluate(c).Effect {
+				t.Errorf("%s %s: the rules come to %s", tool, list, got)
+			}
+			for _, r := range e.Considered {
+				if got := conjunctionOf(r.Conditions); got != r.Verdict {
+					t.Errorf("%s %s: %s is %v, its conditions %v", tool, list, r.Rule, r.Verdict, r.Conditions)
+				}
+			}
+		}
+	}
+}
+
 const explained = `version: 1
 roles:
   everyone:

@@ -17,8 +17,9 @@ func (p *Policy) Meaning() string {
 		r := &p.rules[i]
 		fmt.Fprintln(&b, r.id, r.role, r.verb, r.file, r.selector.kind, r.selector.text, r.because, r.redact, r.extra, r.reads, r.observe, r.shown, r.explain)
 		for _, a := range r.args {
+			fmt.Fprintln(&b, " ", a.text, a.quantifier, a.optional)
 			for _, t := range a.tests {
-				fmt.Fprintln(&b, " ", a.path.String(), t.words, t.presence)
+				fmt.Fprintln(&b, "   ", t.words, t.presence)
 			}
 		}
 		if r.when != nil {
