@@ -21,7 +21,7 @@ func newPolicyCommand(env *environment) *cobra.Command {
 	}
 	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env), newPolicyDiffCommand(env), newPolicyAccessCommand(env), newPolicyInitCommand(env),
 		newPolicyReloadCommand(env))
-	cmd.AddCommand(newPolicyExplainCommand(env), newPolicyFmtCommand(env))
+	cmd.AddCommand(newPolicyExplainCommand(env), newPolicyFmtCommand(env), newPolicySchemaCommand(env))
 	return cmd
 }
 
