@@ -59,6 +59,10 @@ type Condition struct {
 	sentence string // the same, whole
 }
 
+// together reports whether the conditions on an argument cannot be told one after
+// the other: they are asked of each of several positions, and not of all of them.
+func (a *argument) together() bool { return a.many && a.quantifier != every && len(a.tests) > 1 }
+
 // wants are the words for what all conditions together let pass.
 func (cs conjunction) wants() string {
 	wants := make([]string, len(cs))
@@ -99,7 +103,7 @@ func (r *rule) conditions(v *view, say func(Condition)) {
 		if label == whole {
 			label = "one of the arguments"
 		}
-		if a.many && a.quantifier != every && len(a.tests) > 1 { // they are asked of each position together
+		if a.together() {
 			want, o := a.tests.wants(), a.outcome(in, nil)
 			note(o, a.text, want, o.orNothing("holds nowhere"), label+" is nowhere "+want)
 			continue

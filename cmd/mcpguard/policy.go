@@ -187,18 +187,31 @@ func count(n int, noun string) string {
 }
 
 func newPolicyTestCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
+	var cover bool
+	var least int
+	cmd := &cobra.Command{
 		Use:   "test [FILE|FOLDER...]",
 		Short: "Run the tests of a policy",
 		Long: `Run the tests of a policy: calls, and what the policy must say to them. A folder
 means its *_test.yaml files; without an argument it is the current folder.
 Paths inside a test file start from its own folder.
 
-Exit code 3: a test failed.`,
-		Example: "  mcpguard policy test policy_test.yaml\n  mcpguard policy test policies/ -o jsonl",
+With --cover it also tells which rules no test's decision names, and which of
+their conditions were never true or never false. A rule counts once, a condition
+once for each answer.
+
+Exit code 3: a test failed, or less is covered than --min-cover demands.`,
+		Example: "  mcpguard policy test policy_test.yaml\n  mcpguard policy test policies/ -o jsonl\n  mcpguard policy test --min-cover 80",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = []string{"."}
+			}
+			if least < 0 || least > 100 {
+				return usageError(hinted{"run policy tests: --min-cover is a percentage, from 0 to 100", "--min-cover 80"})
+			}
+			var tried *coverage
+			if cover || least > 0 {
+				tried = newCoverage()
 			}
 			var results []testResult
 			for _, arg := range args {
@@ -207,16 +220,45 @@ Exit code 3: a test failed.`,
 					return usageError(fmt.Errorf("find policy tests: %w", err))
 				}
 				for _, path := range paths {
-					ran, err := runPolicyTests(path)
+					ran, err := runPolicyTests(path, tried)
 					if err != nil {
-						return policyError(err)
+						return testsBroken(env, path, err)
 					}
 					results = append(results, ran...)
 				}
 			}
-			return reportTests(env, results)
+			return reportTests(env, results, tried, least)
 		},
 	}
+	cmd.Flags().BoolVar(&cover, "cover", false, "tell what the tests do not try")
+	cmd.Flags().IntVar(&least, "min-cover", 0, "least `PERCENT` of the policy that the tests must try (with --cover)")
+	return cmd
+}
+
+// testsBroken says why no test could run: mistakes in the form that the command
+// line asks for.
+func testsBroken(env *environment, path string, err error) error {
+	var mistakes toolpolicy.Mistakes
+	if !errors.As(err, &mistakes) || env.output == outputTable {
+		return policyError(err)
+	}
+	broken := struct {
+		File     string        `json:"file"`
+		OK       bool          `json:"ok"`
+		Mistakes []jsonMistake `json:"mistakes"`
+	}{File: path, Mistakes: mistakesInJSON(mistakes)}
+	if err := writeItem(env, broken); err != nil {
+		return err
+	}
+	return problemsFound()
+}
+
+func mistakesInJSON(mistakes toolpolicy.Mistakes) []jsonMistake {
+	out := make([]jsonMistake, len(mistakes))
+	for i, m := range mistakes {
+		out[i] = jsonMistake{m.File, m.Line, m.Col, m.Message, m.Hint}
+	}
+	return out
 }
 
 // policyError is the mistakes that somebody asked for, or a file that cannot be
@@ -238,13 +280,14 @@ type testResult struct {
 	Failures []string `json:"failures,omitempty"`
 }
 
-// runPolicyTests runs one file. Its error says why no test could run.
-func runPolicyTests(path string) ([]testResult, error) {
+// runPolicyTests runs one file, and counts what it tries. Its error says why no
+// test could run.
+func runPolicyTests(path string, tried *coverage) ([]testResult, error) {
 	tests, err := readPolicyTests(path)
 	if err != nil {
 		return nil, err
 	}
-	return tests.run(loadPolicy)
+	return tests.run(tried.load(tests.file))
 }
 
 // policyTests is a test file that was read, with the tools that it names.
@@ -307,15 +350,22 @@ func (t *policyTests) run(load func(path string) (*toolpolicy.Policy, error)) ([
 	return results, nil
 }
 
-func reportTests(env *environment, results []testResult) error {
+func reportTests(env *environment, results []testResult, tried *coverage, least int) error {
 	failed := 0
 	for _, r := range results {
 		if !r.OK {
 			failed++
 		}
 	}
-	if err := writeTests(env, results, failed); err != nil {
-		return err
+	if tried == nil || env.output == outputTable {
+		if err := writeTests(env, results, failed); err != nil {
+			return err
+		}
+	}
+	if tried != nil {
+		if err := reportCoverage(env, results, tried, least); err != nil {
+			return err
+		}
 	}
 	switch {
 	case failed > 0:
