@@ -48,6 +48,9 @@ func LoadConfig(path string, flags overrides, env *environment) (*Config, error)
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
+		if err := notAConfiguration(path, text); err != nil {
+			return nil, fmt.Errorf("read the configuration: %w", err)
+		}
 		l.file = parseYAML(path, text)
 	}
 	l.load()

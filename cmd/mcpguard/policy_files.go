@@ -33,6 +33,13 @@ func loadPolicy(path string) (*toolpolicy.Policy, error) {
 		whole[files[i].Name] = p
 	}
 	policy, err := toolpolicy.CompileFiles(files)
+	if err != nil {
+		for _, f := range files {
+			if confused := notAPolicy(whole[f.Name], f.Text); confused != nil {
+				return nil, fmt.Errorf("read the policy: %w", confused)
+			}
+		}
+	}
 	return policy, withPaths(err, whole)
 }
 
