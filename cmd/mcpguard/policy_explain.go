@@ -31,6 +31,23 @@ type explainFlags struct {
 	at      string
 	tools   string
 	tests   string
+
+	record  string // or: a call of the record, by its id or how that begins
+	session string
+	store   string
+}
+
+func (f *explainFlags) callerGiven() bool {
+	return len(f.groups) > 0 || f.as+f.subject+f.issuer+f.client+f.person != ""
+}
+
+func (f *explainFlags) targetGiven() bool {
+	for _, target := range f.targets {
+		if *target != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func newPolicyExplainCommand(env *environment) *cobra.Command {
@@ -48,12 +65,20 @@ is put together from --groups, --subject and --client. Values of the arguments
 are not repeated, so the answer can be passed on. Without --tools every argument
 counts as declared by its tool, and no default is known.
 
+With --record it is a call of the record, judged by the policy of then, or by the
+one that is named, with the arguments that the record keeps. Where redaction
+changed what a condition comes to, the answer says so.
+
 Exit code 0, whatever the decision is.`,
 		Example: `  mcpguard policy explain policy.yaml --as sam --call payments/refund --args '{"amount": 501}'
   mcpguard policy explain --groups support --call crm/get_customer --tools tools.lock.json -o json
-  mcpguard policy explain policies/ --groups ops --resource fs/file:///srv/a.txt`,
+  mcpguard policy explain policies/ --groups ops --resource fs/file:///srv/a.txt
+  mcpguard policy explain --record 019a8f2e --session latest`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.record != "" {
+				return explainRecorded(cmd.Context(), env, strings.Join(args, ""), &f)
+			}
 			if len(args) == 0 {
 				path, err := configuredPolicy(env, "explain")
 				if err != nil {
@@ -82,6 +107,9 @@ Exit code 0, whatever the decision is.`,
 	flags.StringVar(&f.at, "at", "", "when the call comes in, a `TIME` of RFC 3339 (default now)")
 	flags.StringVar(&f.tools, "tools", "", "the recorded catalogue, a `FILE` (default that of the tests, with --as)")
 	flags.StringVar(&f.tests, "tests", "", "the tests that --as takes callers from, a `FILE` (default policy_test.yaml beside the policy)")
+	flags.StringVar(&f.record, "record", "", "a call of the record: its `ID`, or how that begins")
+	flags.StringVar(&f.session, "session", "latest", "the `SESSION` of that call: id, prefix or latest")
+	bindStore(cmd, &f.store)
 	return cmd
 }
 
@@ -196,7 +224,7 @@ func (f *explainFlags) caller(policy, tools string) (toolcall.Caller, string, er
 		return toolcall.Caller{Subject: subject, Issuer: cmp.Or(f.issuer, "test"), Client: f.client,
 			Person: cmp.Or(f.person, subject), Groups: f.groups}, tools, nil
 	}
-	if len(f.groups) > 0 || f.subject+f.issuer+f.client+f.person != "" {
+	if whole := (&explainFlags{groups: f.groups, subject: f.subject, issuer: f.issuer, client: f.client, person: f.person}); whole.callerGiven() {
 		return toolcall.Caller{}, "", hinted{"explain a call: --as names a whole caller, so it takes no groups, subject, issuer, client or person", "--as alone"}
 	}
 	path := cmp.Or(f.tests, testsBeside(policy))

@@ -28,6 +28,7 @@ type explanationJSON struct {
 	Undeclared []string         `json:"undeclared,omitempty"`
 	Redactions []appliedJSON    `json:"redactions,omitempty"`
 	Shadow     []string         `json:"shadow,omitempty"`
+	Recorded   *recordedJSON    `json:"recorded,omitempty"` // of a call of the record
 }
 
 type lackedJSON struct {
