@@ -25,6 +25,9 @@ func (p *Policy) Meaning() string {
 		if r.when != nil {
 			fmt.Fprintln(&b, "  if", r.when.words)
 		}
+		for _, l := range r.limits {
+			fmt.Fprintln(&b, "  limit", l.ID, l.Words, l.Burst, l.ErrorsFree, l.Observe)
+		}
 		for _, a := range r.asks {
 			fmt.Fprintln(&b, "  ask", a.Rule, a.By, a.Within, a.Show)
 		}

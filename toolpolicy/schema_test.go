@@ -164,6 +164,7 @@ var probes = map[string]struct{ text, at string }{
 	"url":                 {"version: 1\nroles: {r: {allow: [{tool: a/b, args: {a: {url: {zzzzzzzzzzzz: 1}}}}]}}", "/$defs/conditions/properties/url/properties"},
 	"sql":                 {"version: 1\nroles: {r: {allow: [{tool: a/b, args: {a: {sql: {zzzzzzzzzzzz: 1}}}}]}}", "/$defs/conditions/properties/sql/properties"},
 	"email":               {"version: 1\nroles: {r: {allow: [{tool: a/b, args: {a: {email: {zzzzzzzzzzzz: 1}}}}]}}", "/$defs/conditions/properties/email/properties"},
+	"a limit":             {"version: 1\nroles: {r: {limit: {zzzzzzzzzzzz: 1}}}", "/$defs/limit/anyOf/1/properties"},
 	"a redaction profile": {"version: 1\nredactions: {p: {zzzzzzzzzzzz: 1}}", "/$defs/profile/properties"},
 	"a test file":         {"zzzzzzzzzzzz: 1", "tests/properties"},
 	"a caller":            {"callers: {a: {zzzzzzzzzzzz: 1}}", "tests/$defs/caller/properties"},

@@ -27,6 +27,7 @@ type explanationJSON struct {
 	Elsewhere  int              `json:"rules_elsewhere,omitempty"`
 	Undeclared []string         `json:"undeclared,omitempty"`
 	Redactions []appliedJSON    `json:"redactions,omitempty"`
+	Limits     []limitJSON      `json:"limits,omitempty"` // that count the call; how much of them is used up is not looked at
 	Shadow     []string         `json:"shadow,omitempty"`
 	Recorded   *recordedJSON    `json:"recorded,omitempty"` // of a call of the record
 }
@@ -54,6 +55,13 @@ type conditionJSON struct {
 	Want    string `json:"want"`
 	Verdict string `json:"verdict"`
 	Why     string `json:"why,omitempty"`
+}
+
+type limitJSON struct {
+	Limit string `json:"limit"`
+	Owner string `json:"owner"`
+	File  string `json:"file"`
+	Line  int    `json:"line"`
 }
 
 type appliedJSON struct {
@@ -91,6 +99,9 @@ func explanationInJSON(c *toolcall.Call, e *toolpolicy.Explanation) explanationJ
 		}
 		j.Rules = append(j.Rules, out)
 	}
+	for _, l := range d.Limits {
+		j.Limits = append(j.Limits, limitJSON{l.Words, l.Owner, l.File, l.Line})
+	}
 	for _, a := range e.Redactions {
 		j.Redactions = append(j.Redactions, appliedJSON{a.Profile, a.From})
 	}
@@ -127,6 +138,9 @@ func printExplanation(w io.Writer, c *toolcall.Call, e *toolpolicy.Explanation) 
 	line("undeclared", strings.Join(e.Undeclared, ", "))
 	for _, a := range e.Redactions {
 		line("redact", a.Profile+" ("+strings.Join(a.From, ", ")+")")
+	}
+	for _, l := range d.Limits {
+		line("limit", fmt.Sprintf("%s of %s at %s:%d", l.Words, l.Owner, l.File, l.Line))
 	}
 	line("observed", strings.Join(d.Shadow, ", "))
 	line("policy", d.Policy)
