@@ -14,7 +14,7 @@ import (
 func newPolicyCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "policy",
-		Short:   "Check, test, compare, begin and reload policies",
+		Short:   "Check, test, explain, compare, lay out and reload policies",
 		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy test",
 		Args:    cobra.NoArgs,
 		RunE:    needsSubcommand,
