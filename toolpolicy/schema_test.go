@@ -175,6 +175,9 @@ var probes = map[string]struct{ text, at string }{
 // At every place where the compiler knows keys, the schema knows the same.
 func TestSchemaHasTheSameKeys(t *testing.T) {
 	for _, what := range placesOfKeys(t) {
+		if what == "a call" {
+			continue // of a file of calls, a JSON object a line, which no editor completes
+		}
 		probe, ok := probes[what]
 		if !ok {
 			t.Errorf("no probe for %s: say above where the schema describes it", what)
