@@ -16,6 +16,7 @@ type TestFile struct {
 	name      string
 	policy    string
 	tools     string
+	sessions  []string
 	callers   map[string]toolcall.Caller
 	tests     []example
 	catalogue *Catalogue // nil until LoadTools
@@ -24,6 +25,7 @@ type TestFile struct {
 // example is one test.
 type example struct {
 	name   string
+	file   string // of a recorded session; else empty
 	line   int
 	caller toolcall.Caller
 	kind   toolcall.Kind // NoKind for a list
@@ -39,6 +41,7 @@ type example struct {
 	result      toolcall.JSON
 	resultHas   []string
 	resultLacks []string
+	recorded    bool // read from a recorded session
 }
 
 // LoadTests reads a test file. The error is Mistakes.
@@ -98,20 +101,25 @@ func (r *testReader) read() {
 			r.file.policy, _ = r.text(value, "policy")
 		case "tools":
 			r.file.tools, _ = r.text(value, "tools")
+		case "sessions":
+			r.file.sessions = r.texts(value, "sessions")
 		case "callers":
 			for name, caller := range r.members(value, "callers") {
 				r.file.callers[name.Value] = r.caller(name, caller)
 			}
 		case "tests":
 		default:
-			r.unknown(key, "a test file", "policy", "tools", "callers", "tests")
+			r.unknown(key, "a test file", "policy", "tools", "sessions", "callers", "tests")
 		}
 	}
 	if r.file.policy == "" && r.root.Kind == yaml.MappingNode {
 		r.fail(r.root, "policy: policy.yaml", "the file does not say which policy it tests")
 	}
 	tests, has := mappingValue(r.root, "tests")
-	if !has {
+	switch {
+	case !has && len(r.file.sessions) > 0:
+		return
+	case !has:
 		r.fail(r.root, "tests: [...]", "there are no tests")
 		return
 	}

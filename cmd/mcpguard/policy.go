@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -274,7 +275,7 @@ func policyError(err error) error {
 // testResult is what is said about one test.
 type testResult struct {
 	File     string   `json:"file"`
-	Line     int      `json:"line"`
+	Line     int      `json:"line,omitempty"` // none of a recorded call
 	Name     string   `json:"name"`
 	OK       bool     `json:"ok"`
 	Failures []string `json:"failures,omitempty"`
@@ -312,6 +313,15 @@ func readPolicyTests(path string) (*policyTests, error) {
 			return nil, fmt.Errorf("read the tools of %s: %w", path, err)
 		}
 		if err := file.LoadTools(t.beside(name), text); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range file.SessionPaths() {
+		text, err := readBounded(t.beside(name), maxPolicyFile*64)
+		if err != nil {
+			return nil, fmt.Errorf("read the sessions of %s: %w", path, err)
+		}
+		if err := file.LoadSession(t.beside(name), text); err != nil {
 			return nil, err
 		}
 	}
@@ -384,7 +394,11 @@ func writeTests(env *environment, results []testResult, failed int) error {
 		if r.OK {
 			continue
 		}
-		fmt.Fprintf(env.stdout, "FAIL %s:%d: %s\n", printable(r.File), r.Line, printable(r.Name))
+		place := printable(r.File)
+		if r.Line > 0 {
+			place += ":" + strconv.Itoa(r.Line)
+		}
+		fmt.Fprintf(env.stdout, "FAIL %s: %s\n", place, printable(r.Name))
 		for _, why := range r.Failures {
 			fmt.Fprintf(env.stdout, "     %s\n", printable(why))
 		}

@@ -66,12 +66,14 @@ func newPinned(t *testing.T, more string) *pinned {
 func (p *pinned) lists(tools string) (names string) {
 	p.t.Helper()
 	p.tools.Store(&tools)
-	p.serving(func(list func() string) { names = list() })
+	p.serving(func(post func(string) string) { names = p.named(post(toolsList)) })
 	return names
 }
 
-// serving lets a guard serve meanwhile, with its control socket.
-func (p *pinned) serving(meanwhile func(list func() string)) {
+const toolsList = `{"jsonrpc":"2.0","id":2,"method":"tools/list"}`
+
+// serving lets a guard serve meanwhile, with its control socket and one session.
+func (p *pinned) serving(meanwhile func(post func(body string) string)) {
 	p.t.Helper()
 	cfg, err := LoadConfig(p.config, overrides{}, testEnvironment())
 	if err != nil {
@@ -116,7 +118,7 @@ func (p *pinned) serving(meanwhile func(list func() string)) {
 		return string(text)
 	}
 	post(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`)
-	meanwhile(func() string { return p.named(post(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)) })
+	meanwhile(post)
 }
 
 // named are the tools of a list.
@@ -199,7 +201,8 @@ func TestToolsAreAcceptedThroughTheServer(t *testing.T) {
 	p := newPinned(t, "pins: strict\n")
 	tools := toolsBefore
 	p.tools.Store(&tools)
-	p.serving(func(list func() string) {
+	p.serving(func(post func(string) string) {
+		list := func() string { return p.named(post(toolsList)) }
 		if got := list(); got != "" {
 			t.Fatalf("strict pins show %s", got)
 		}
