@@ -151,15 +151,6 @@ func (j JSON) Member(name string) JSON {
 	return j.valueAt(&l, memberAt(j.text(), 0, name, &l))
 }
 
-// element is the element of an array at an index; zero when there is none.
-func (j JSON) element(index int) JSON {
-	if j.Type() != ArrayType || index < 0 {
-		return JSON{}
-	}
-	l := j.leaps()
-	return j.valueAt(&l, elementAt(j.text(), 0, index, &l))
-}
-
 // valueAt is the value that starts at i; zero where i is negative.
 func (j JSON) valueAt(l *leaps, i int) JSON {
 	if i < 0 {

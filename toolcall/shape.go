@@ -31,7 +31,7 @@ type shaper struct {
 func (d *ToolDef) shapesOf() map[string]*shape {
 	shapes := map[string]*shape{}
 	left := maxShapeWork
-	for _, name := range slices.Sorted(maps.Keys(d.args)) { // the same whenever it is read
+	for _, name := range d.names { // sorted: the same whenever it is read
 		reader := shaper{d, min(left, maxArgumentShape)}
 		given := reader.left
 		if s := reader.shape(d.args[name], maxShapeDepth); s != nil {

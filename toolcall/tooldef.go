@@ -3,9 +3,7 @@ package toolcall
 import (
 	"crypto/sha256"
 	"maps"
-	"net/url"
 	"slices"
-	"strings"
 )
 
 // ToolDef is a tool as its upstream declares it (MCP, Tool). Only what a
@@ -17,7 +15,9 @@ type ToolDef struct {
 	Schema   JSON   // inputSchema; zero when it is missing
 	Digest   Digest // plain SHA-256 over the canonical form of Raw
 	args     map[string]JSON
-	shapes   map[string]*shape // of arguments that are objects and lists
+	names    []string             // of args, sorted
+	refs     map[string]reference // of the whole schema
+	shapes   map[string]*shape    // of arguments that are objects and lists
 }
 
 // NewToolDef reads one element of a tools/list result. A definition without a
@@ -35,10 +35,19 @@ func NewToolDef(upstream string, raw JSON) *ToolDef {
 		Digest:   sha256.Sum256(raw.AppendCanonical(nil)),
 		args:     map[string]JSON{},
 	}
+	if d.Schema.Len() > maxSchemaText {
+		return d
+	}
+	d.refs = referencesOf(d.Schema)
 	d.declare(d.Schema, maxSchemas)
+	d.names = slices.Sorted(maps.Keys(d.args))
 	d.shapes = d.shapesOf()
 	return d
 }
+
+// maxSchemaText bounds a schema, in bytes. A longer one declares nothing: every
+// call looks into the schema of its tool, and no model reads as much.
+const maxSchemaText = 1 << 20
 
 // maxSchemas bounds how many schemas are visited through $ref and allOf, and
 // with it loops. What lies beyond declares nothing.
@@ -70,39 +79,9 @@ func (d *ToolDef) declare(schema JSON, budget int) int {
 	return budget
 }
 
-// resolve follows a local JSON pointer in a URI fragment (RFC 6901, section 6)
-// within the schema; zero when it leads nowhere.
-func (d *ToolDef) resolve(ref string) JSON {
-	fragment, local := strings.CutPrefix(ref, "#")
-	pointer, err := url.PathUnescape(fragment)
-	if !local || err != nil {
-		return JSON{}
-	}
-	if pointer == "" {
-		return d.Schema
-	}
-	rest, absolute := strings.CutPrefix(pointer, "/")
-	if !absolute {
-		return JSON{}
-	}
-	at := d.Schema
-	for token := range strings.SplitSeq(rest, "/") {
-		if at = child(at, pointerEscapes.Replace(token)); at.IsZero() {
-			return JSON{}
-		}
-	}
-	return at
-}
-
-var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
-
-// child is one step of a JSON pointer.
-func child(j JSON, token string) JSON {
-	if j.Type() == ArrayType {
-		return j.element(indexOf(token))
-	}
-	return j.Member(token)
-}
+// resolve is what a local reference of the schema leads to in one step; zero when
+// that is nowhere.
+func (d *ToolDef) resolve(ref string) JSON { return d.refs[ref].next }
 
 // Declares reports whether the schema names the argument. A nil definition
 // declares nothing.
@@ -128,19 +107,26 @@ func (d *ToolDef) DefaultOn(p Path, n int) JSON {
 	for i := range p.steps[1:n] {
 		at = d.below(at, &p.steps[i+1])
 	}
-	if own := at.Member("default"); !own.IsZero() {
-		return own
-	}
-	return d.deref(at).Member("default")
+	return d.DefaultOf(at)
 }
 
-// Arguments are the names of the arguments that the schema declares, sorted. A nil
-// definition declares none.
+// DefaultOf is the default that a part of the tool's schema declares itself, or
+// what it refers to by a local $ref; zero when there is none.
+func (d *ToolDef) DefaultOf(schema JSON) JSON {
+	if own := schema.Member("default"); !own.IsZero() || d == nil {
+		return own
+	}
+	ref, _ := schema.Member("$ref").Str()
+	return d.refs[ref].fallback
+}
+
+// Arguments are the names of the arguments that the schema declares, sorted; they
+// must not be changed. A nil definition declares none.
 func (d *ToolDef) Arguments() []string {
 	if d == nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(d.args))
+	return d.names
 }
 
 // Argument is the schema of a declared argument; zero where there is none.
@@ -178,14 +164,10 @@ func (d *ToolDef) below(schema JSON, s *Step) JSON {
 
 // deref follows the $ref of a schema, and that of what it leads to.
 func (d *ToolDef) deref(schema JSON) JSON {
-	for range maxSchemas {
-		ref, ok := schema.Member("$ref").Str()
-		if !ok {
-			return schema
-		}
-		schema = d.resolve(ref)
+	if ref, ok := schema.Member("$ref").Str(); ok {
+		return d.refs[ref].last
 	}
-	return JSON{} // a loop
+	return schema
 }
 
 // Told is the definition with another inputSchema, where one is given, and with

@@ -59,15 +59,20 @@ func (r *run) object(j toolcall.JSON, s scope) ref.Val {
 			o.folded[toolcall.FoldKey(o.members[i].name)] = i
 		}
 	}
-	s.fallbacks(func(name string, value toolcall.JSON) {
-		if i, variant := o.index(name); i >= 0 || variant {
-			return
+	if !s.fallbacks(func(name string, value toolcall.JSON) bool {
+		if value.IsZero() {
+			return r.spend(1)
 		}
-		if o.byName != nil {
-			o.byName[name] = len(o.members)
+		if i, variant := o.index(name); i < 0 && !variant {
+			if o.byName != nil {
+				o.byName[name] = len(o.members)
+			}
+			o.members = append(o.members, member{name: name, json: value})
 		}
-		o.members = append(o.members, member{name: name, json: value})
-	})
+		return r.spend(2)
+	}) {
+		return r.fail(tooCostly) // the upstream wrote the schema
+	}
 	return o
 }
 

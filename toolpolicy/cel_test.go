@@ -354,3 +354,23 @@ func BenchmarkCompileIf(b *testing.B) {
 		})
 	}
 }
+
+// An upstream writes the schema whose defaults an expression reads: one made of
+// references that lead round must not cost anything with every call.
+func TestExpressionWithHostileSchemaEnds(t *testing.T) {
+	var schema strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&schema, `,"a%d":{"$ref":"#/properties/a%d"}`, i, i)
+	}
+	def := toolcall.NewToolDef("t", parse(t, `{"name":"x","inputSchema":{"properties":{"q":{}`+schema.String()+`}}}`))
+	p := compile(t, "version: 1\nroles: {everyone: {allow: [{tool: t/x, if: '!has(args.q)'}]}}\n")
+	c := callIn(t, "r", `{"tool":"t/x","args":{}}`)
+	c.Def = def
+	start := time.Now()
+	if d := p.Evaluate(c); d.Effect != toolcall.Allow {
+		t.Errorf("%s: %s", d.Effect, d.Reason)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("one call took %v", took)
+	}
+}

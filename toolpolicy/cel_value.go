@@ -99,28 +99,24 @@ func (s scope) below(name string) scope {
 	return scope{def: s.def, schema: s.def.Resolve(s.schema).Member("properties").Member(name)}
 }
 
-// fallbacks walks the members that the schema declares a default for.
-func (s scope) fallbacks(yield func(name string, value toolcall.JSON)) {
-	if s.def == nil {
-		return
-	}
-	one := func(name string) {
-		own := s.below(name).schema
-		value := own.Member("default")
-		if value.IsZero() {
-			value = s.def.Resolve(own).Member("default")
-		}
-		if !value.IsZero() {
-			yield(name, value)
-		}
-	}
-	if s.top {
+// fallbacks walks the members that the schema declares a default for. It returns
+// false as soon as visit does, which is called for every member that is declared:
+// with the zero JSON where there is no default.
+func (s scope) fallbacks(visit func(name string, value toolcall.JSON) bool) bool {
+	switch {
+	case s.def == nil:
+	case s.top:
 		for _, name := range s.def.Arguments() {
-			one(name)
+			if !visit(name, s.def.DefaultOf(s.def.Argument(name))) {
+				return false
+			}
 		}
-		return
+	default:
+		for m := s.def.Resolve(s.schema).Member("properties").Members(); m.Next(); {
+			if !visit(m.Name(), s.def.DefaultOf(m.Value())) {
+				return false
+			}
+		}
 	}
-	for m := s.def.Resolve(s.schema).Member("properties").Members(); m.Next(); {
-		one(m.Name())
-	}
+	return true
 }
