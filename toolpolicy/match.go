@@ -43,6 +43,7 @@ const (
 	notPlainFileURL
 	notPlainText
 	tooVast
+	tooLaborious
 	notPlainURL
 	unsaidURL
 	notPlainAddress
@@ -128,6 +129,8 @@ func (o outcome) String() string {
 		return "a text with dot segments, backslashes or control characters"
 	case tooVast:
 		return "a number beyond comparison"
+	case tooLaborious:
+		return "too long a text for the pattern"
 	case notPlainURL:
 		return "not a plain URL"
 	case unsaidURL:

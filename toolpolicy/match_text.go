@@ -10,10 +10,16 @@ import (
 
 // pattern is matches (the whole text) or search (anywhere in it), in RE2.
 type pattern struct {
-	key  string
-	text string
-	re   *regexp.Regexp
+	key     string
+	text    string
+	re      *regexp.Regexp
+	longest int // bytes of a text that it is tried on
 }
+
+// maxPatternWork bounds what one text costs: RE2 takes up to the product of its
+// length and the pattern's instructions, here some 0.3 s. Counted repetitions make
+// many: [0-9A-Z]{20,200} is 200 of them.
+const maxPatternWork = 1 << 24
 
 // compilePattern refuses (?m): under it ^ and $ stand at every line, so that
 // "safe\nrm -rf /" would pass ^safe$.
@@ -33,7 +39,11 @@ func compilePattern(key, text string) (m *pattern, why string) {
 	if err != nil {
 		return nil, err.Error()
 	}
-	return &pattern{key, text, re}, ""
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return nil, err.Error()
+	}
+	return &pattern{key, text, re, maxPatternWork / len(program.Inst)}, ""
 }
 
 func hasLineAnchor(re *syntax.Regexp) bool {
@@ -52,6 +62,9 @@ func (m *pattern) judge(v toolcall.JSON) outcome {
 	s, ok := v.Str()
 	if !ok {
 		return notText
+	}
+	if len(s) > m.longest {
+		return tooLaborious
 	}
 	return outcomeOf(m.re.MatchString(s))
 }
