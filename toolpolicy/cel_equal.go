@@ -206,10 +206,15 @@ func sameMaps(a, b traits.Mapper) ref.Val {
 }
 
 // among is whether v is one of a list, or of the names in a map. Where it is
-// none, and some were of another type, it is unknown, as with in.
+// none, and some were of another type, it is unknown, as with in. So is an object
+// that the caller put where a list was meant: its names would be looked through,
+// and what is looked for stands among its values.
 func among(v, all ref.Val, against bool) ref.Val {
-	if o, ok := unwrapped(all).(*object); ok {
-		return o.Contains(v)
+	switch all := all.(type) {
+	case *object:
+		return all.Contains(v)
+	case *nested:
+		return all.object.run.fail(notComparable)
 	}
 	of, ok := all.(traits.Iterable)
 	if f := familyOf(all); !ok || f != listFamily && f != mapFamily {
