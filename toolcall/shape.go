@@ -102,15 +102,26 @@ func (r *shaper) gather(schema JSON, properties map[string]JSON, items *JSON) (w
 
 // DeclaresOn reports whether the schema names all members of the objects in args
 // that a path goes through below the argument itself. An object of which it
-// declares no properties may hold any; so may what "*" and "**" name.
+// declares no properties may hold any; so may one whose members "*" names, which
+// are all judged, and everything behind "**".
 func (d *ToolDef) DeclaresOn(p Path, args JSON) bool {
 	if d == nil {
 		return false
 	}
-	if len(p.steps) < 2 || p.steps[0].Kind != StepName {
+	if len(p.steps) < 2 {
 		return true
 	}
-	return d.shapes[p.steps[0].Name].covers(args.Member(p.steps[0].Name), p.steps[1:])
+	switch first := &p.steps[0]; first.Kind {
+	case StepName:
+		return d.shapes[first.Name].covers(args.Member(first.Name), p.steps[1:])
+	case StepAny:
+		for m := args.Members(); m.Next(); {
+			if !d.shapes[m.Name()].covers(m.Value(), p.steps[1:]) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (s *shape) covers(v JSON, steps []Step) bool {
@@ -118,13 +129,13 @@ func (s *shape) covers(v JSON, steps []Step) bool {
 		return true
 	}
 	step, rest := &steps[0], steps[1:]
-	if step.Kind == StepAny || step.Kind == StepDeep {
+	if step.Kind == StepDeep {
 		return true
 	}
 	if v.Type() == ArrayType {
 		i := 0
 		for e := v.Elements(); e.Next(); i++ {
-			if (step.Kind == StepEach || step.Index == i) && !s.items.covers(e.Value(), rest) {
+			if (step.Kind != StepName || step.Index == i) && !s.items.covers(e.Value(), rest) {
 				return false
 			}
 		}
@@ -132,6 +143,12 @@ func (s *shape) covers(v JSON, steps []Step) bool {
 	}
 	for m := v.Members(); s.members != nil && m.Next(); {
 		next, declared := s.members[m.Name()]
+		if step.Kind == StepAny {
+			if !next.covers(m.Value(), rest) {
+				return false
+			}
+			continue
+		}
 		if !declared || step.Kind == StepName && m.NameIs(step.Name) && !next.covers(m.Value(), rest) {
 			return false
 		}

@@ -19,6 +19,7 @@ import (
 //	          cel_env.go   what there is to read
 //	          cel_check.go which functions, written-out patterns and zones
 //	          cel_cost.go  what it may cost, at load and for a call
+//	          cel_paths.go which paths below arguments it reads
 //	          cel_place.go from a place in the expression to one in the file
 //	call ── judge ──> true, false, unknown
 //	          cel_run.go   caller, tool, session and time of one call
@@ -32,6 +33,7 @@ type expression struct {
 	program cel.Program
 	checked *cel.Ast
 	reads   reads
+	paths   []toolcall.Path // below arguments
 	words   words
 	roles   *roles // of the policy, for caller.roles
 	origin  origin

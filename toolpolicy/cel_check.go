@@ -73,6 +73,7 @@ func (c *compiler) compileExpression(r *rule, n *yaml.Node) *expression {
 		return nil
 	}
 	e.program = program
+	e.paths = pathsRead(checked.NativeRep().Expr())
 	line := strings.Join(strings.Fields(text), " ")
 	if runes := []rune(line); len(runes) > maxTold {
 		line = string(runes[:maxTold]) + "..."

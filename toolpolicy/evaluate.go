@@ -1,6 +1,10 @@
 package toolpolicy
 
-import "mcpguard/toolcall"
+import (
+	"slices"
+
+	"mcpguard/toolcall"
+)
 
 // view is a call with what is found out about it once for all rules. It lives
 // on the stack of one evaluation.
@@ -105,7 +109,9 @@ func (r *rule) undeclaredBelow(v *view) bool {
 			return true
 		}
 	}
-	return false
+	return r.when != nil && slices.ContainsFunc(r.when.paths, func(p toolcall.Path) bool {
+		return !v.call.Def.DeclaresOn(p, v.call.Args)
+	})
 }
 
 // namesArguments reports whether the rule constrains or counts arguments: others than those
