@@ -11,6 +11,7 @@ import (
 // spot is where conditions stand.
 type spot struct {
 	quantifier quantifier // how several values are read there
+	negated    bool       // below an odd number of nots
 	open       bool       // extra: allow
 	path       bool       // directly below a path, where optional belongs
 	element    bool       // in each or any: there is always a value
@@ -155,7 +156,7 @@ func (c *compiler) compileBranches(key, value *yaml.Node, at spot) (t test, ok b
 	at.path = false
 	switch key.Value {
 	case "not":
-		at.quantifier = at.quantifier.negated()
+		at.quantifier, at.negated = at.quantifier.negated(), !at.negated
 		inner := c.compileMatchers(value, at)
 		t = test{negated: true, branches: []conjunction{inner}}
 		refused := "not (" + inner.want() + ")"
@@ -171,8 +172,11 @@ func (c *compiler) compileBranches(key, value *yaml.Node, at spot) (t test, ok b
 		t.words = words{"any_of " + list, "none of them", "meets none of " + list}
 	case "each", "any":
 		m := &elements{quantifier: every}
-		if key.Value == "any" {
+		switch {
+		case key.Value == "any":
 			m.quantifier = some
+		case at.quantifier == stricter && !at.negated:
+			m.quantifier = stricter // one more element that is harmless escapes no question
 		}
 		at.element, at.whole, at.deep = true, false, false
 		m.tests = c.compileMatchers(value, at)

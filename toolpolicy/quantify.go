@@ -199,7 +199,7 @@ func (w *visit) judge(f finding) {
 // elements is each or any: the conditions on every, or on some element of a
 // list. Both are false of an empty list.
 type elements struct {
-	quantifier quantifier // every or some
+	quantifier quantifier // some for any; for each every, or stricter in a rule that asks
 	tests      conjunction
 }
 
