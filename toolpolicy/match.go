@@ -44,6 +44,7 @@ const (
 	notPlainText
 	tooVast
 	tooLaborious
+	tooNested
 	notPlainURL
 	unsaidURL
 	notPlainAddress
@@ -131,6 +132,8 @@ func (o outcome) String() string {
 		return "a number beyond comparison"
 	case tooLaborious:
 		return "too long a text for the pattern"
+	case tooNested:
+		return "in a value too large and too deep to look through"
 	case notPlainURL:
 		return "not a plain URL"
 	case unsaidURL:

@@ -72,7 +72,27 @@ type visit struct {
 	argument *argument
 	in       lookup
 	defaults bool // what is walked is not given, but declared
+	read     int  // bytes of all values that were looked through
 	gathered
+}
+
+// maxSwept bounds what one path with several positions may read of a call, in
+// bytes: a value is read again for every level above it, up to 128. What is left
+// then is unknown; a call of 1 MiB is read whole where it is some 30 levels deep.
+const maxSwept = 32 << 20
+
+// goesOn reports whether more positions are looked at.
+func (w *visit) goesOn() bool { return !w.settled(w.argument.quantifier) && w.read <= maxSwept }
+
+// enter counts a value whose parts are walked; false when it is too much.
+func (w *visit) enter(at toolcall.JSON) bool {
+	if w.read > maxSwept {
+		return false
+	}
+	if w.read += at.Len(); w.read > maxSwept {
+		w.add(tooNested)
+	}
+	return w.read <= maxSwept
 }
 
 // demand is whether the first step of the rest of a path must lead somewhere.
@@ -159,10 +179,13 @@ func (w *visit) children(at toolcall.JSON, kind toolcall.StepKind, rest []toolca
 		}
 		return
 	}
-	for e := at.Elements(); !w.settled(w.argument.quantifier) && e.Next(); {
+	if !w.enter(at) {
+		return
+	}
+	for e := at.Elements(); w.goesOn() && e.Next(); {
 		w.from(e.Value(), rest, exactly)
 	}
-	for m := at.Members(); !w.settled(w.argument.quantifier) && m.Next(); {
+	for m := at.Members(); w.goesOn() && m.Next(); {
 		w.from(m.Value(), rest, exactly)
 	}
 }
@@ -170,11 +193,14 @@ func (w *visit) children(at toolcall.JSON, kind toolcall.StepKind, rest []toolca
 // below goes on from a value and from everything in it. Its depth is bounded by
 // that of the text.
 func (w *visit) below(at toolcall.JSON, rest []toolcall.Step, must demand) {
+	if !w.enter(at) {
+		return
+	}
 	w.from(at, rest, must)
-	for e := at.Elements(); !w.settled(w.argument.quantifier) && e.Next(); {
+	for e := at.Elements(); w.goesOn() && e.Next(); {
 		w.below(e.Value(), rest, wherever)
 	}
-	for m := at.Members(); !w.settled(w.argument.quantifier) && m.Next(); {
+	for m := at.Members(); w.goesOn() && m.Next(); {
 		w.below(m.Value(), rest, wherever)
 	}
 }
