@@ -20,12 +20,11 @@ const (
 	maxReferenceSteps = 16
 	// maxPointerSteps is how deep a reference may point.
 	maxPointerSteps = 128
-	// referenceReadings is how often the bytes of a schema are read to follow its
-	// references, on average, and referenceBytes what may be read of any. What is
-	// beyond leads nowhere.
-	referenceReadings = 16
-	referenceBytes    = 64 << 10
 )
+
+// readings is how many bytes may be read of a schema to learn one thing about it:
+// each of its own some times. What lies beyond is not known, so it declares nothing.
+func readings(schema JSON) int { return 16*schema.Len() + 4<<10 }
 
 // references follows the references of one schema.
 type references struct {
@@ -40,7 +39,7 @@ func referencesOf(schema JSON) map[string]reference {
 		schema: schema,
 		found:  map[string]reference{},
 		inside: map[string]map[string]JSON{},
-		left:   referenceReadings*schema.Len() + referenceBytes,
+		left:   readings(schema),
 	}
 	const key = `"$ref"`
 	text := schema.text()

@@ -12,76 +12,73 @@ type shape struct {
 	items   *shape
 }
 
-// What is looked at to know shapes is bounded: so many schemas and properties for
-// a tool, and for one of its arguments, and so many levels. What lies beyond
-// declares nothing: there no member is declared.
-const (
-	maxShapeDepth    = 8
-	maxShapeWork     = 1 << 14
-	maxArgumentShape = 1 << 10
-)
-
-// shaper reads the shapes of one argument.
+// shaper reads the shapes of the arguments. A schema that several places refer to
+// is read once, and one that refers to itself has a shape that holds itself.
 type shaper struct {
 	def  *ToolDef
-	left int // schemas and properties that may still be looked at
+	left int            // bytes that may still be read
+	done map[int]*shape // by where a schema begins
 }
 
 // shapesOf are the shapes of the arguments that have one.
 func (d *ToolDef) shapesOf() map[string]*shape {
+	r := shaper{d, readings(d.Schema), map[int]*shape{}}
 	shapes := map[string]*shape{}
-	left := maxShapeWork
 	for _, name := range d.names { // sorted: the same whenever it is read
-		reader := shaper{d, min(left, maxArgumentShape)}
-		given := reader.left
-		if s := reader.shape(d.args[name], maxShapeDepth); s != nil {
+		if s := r.shape(d.args[name]); s != nil {
 			shapes[name] = s
 		}
-		left -= given - max(reader.left, 0)
 	}
 	return shapes
 }
 
-func (r *shaper) shape(schema JSON, depth int) *shape {
-	if depth == 0 || r.left <= 0 {
-		beyond := &shape{members: map[string]*shape{}}
-		beyond.items = beyond
-		return beyond
+func (r *shaper) shape(schema JSON) *shape {
+	at, _, _ := schema.SpanIn(r.def.Schema)
+	if s, known := r.done[at]; known {
+		return s
 	}
 	properties := map[string]JSON{}
 	var items JSON
-	whole := r.gather(schema, properties, &items)
-	s := &shape{}
-	if items.Type() == ObjectType {
-		s.items = r.shape(items, depth-1)
-	}
-	if len(properties) == 0 && s.items == nil && whole {
+	whole := r.gather(schema, properties, &items, map[int]bool{})
+	if len(properties) == 0 && items.Type() != ObjectType && whole {
+		r.done[at] = nil
 		return nil
+	}
+	s := &shape{}
+	r.done[at] = s
+	switch {
+	case items.Type() == ObjectType:
+		s.items = r.shape(items)
+	case !whole: // nobody knows what elements may have
+		s.items = &shape{members: map[string]*shape{}}
+		s.items.items = s.items
 	}
 	if len(properties) > 0 || !whole {
 		s.members = make(map[string]*shape, len(properties))
 	}
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		s.members[name] = r.shape(properties[name], depth-1)
+		s.members[name] = r.shape(properties[name])
 	}
 	return s
 }
 
 // gather collects what a schema declares, through local references and allOf,
 // as declare does for the arguments themselves. It reports whether that is all:
-// a reference may lead elsewhere, nowhere or round.
-func (r *shaper) gather(schema JSON, properties map[string]JSON, items *JSON) (whole bool) {
+// a reference may lead elsewhere, nowhere or round, and what is read is bounded.
+// What was seen answers as it did; while it is still read, it leads round.
+func (r *shaper) gather(schema JSON, properties map[string]JSON, items *JSON, seen map[int]bool) (whole bool) {
 	if schema.Type() != ObjectType {
 		return true
 	}
-	if r.left <= 0 || !schema.Member("$id").IsZero() {
+	at, _, _ := schema.SpanIn(r.def.Schema)
+	if answer, known := seen[at]; known {
+		return answer
+	}
+	seen[at] = false
+	if r.left -= schema.Len(); r.left < 0 || !schema.Member("$id").IsZero() {
 		return false
 	}
-	r.left--
 	for m := schema.Member("properties").Members(); m.Next(); {
-		if r.left--; r.left < 0 {
-			return false
-		}
 		if name := m.Name(); properties[name].IsZero() {
 			properties[name] = m.Value()
 		}
@@ -92,11 +89,12 @@ func (r *shaper) gather(schema JSON, properties map[string]JSON, items *JSON) (w
 	whole = true
 	if ref, ok := schema.Member("$ref").Str(); ok {
 		target := r.def.resolve(ref)
-		whole = !target.IsZero() && r.gather(target, properties, items)
+		whole = !target.IsZero() && r.gather(target, properties, items, seen)
 	}
 	for e := schema.Member("allOf").Elements(); e.Next(); {
-		whole = r.gather(e.Value(), properties, items) && whole
+		whole = r.gather(e.Value(), properties, items, seen) && whole
 	}
+	seen[at] = whole
 	return whole
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpguard/toolcall"
 )
@@ -62,6 +63,8 @@ func TestDeclaresOn(t *testing.T) {
 		{"loop.a", `{"loop":{"a":1}}`, false},
 		{"based.a", `{"based":{"a":1}}`, false},
 		{"lost.a", `{"lost":{"b":1}}`, false},
+		{"lost.#.a", `{"lost":[{"b":1}]}`, false},
+		{"lost.#.#.a", `{"lost":[[{"b":1}]]}`, false},
 		{"far.a", `{"far":{"a":1}}`, true},
 		{"far.a", `{"far":{"b":1}}`, false},
 		{"odd.a", `{"odd":{"b":1}}`, true},
@@ -71,11 +74,12 @@ func TestDeclaresOn(t *testing.T) {
 			t.Errorf("%s in %s: %v", c.path, c.args, got)
 		}
 	}
-	// Beyond what is known by its shape, nothing is declared.
-	deep := "tree" + strings.Repeat(".left", 12) + ".v"
-	args := strings.Repeat(`{"left":`, 12) + `{"v":1}` + strings.Repeat("}", 12)
-	if d.DeclaresOn(mustPath(t, deep), parse(t, `{"tree":`+args+`}`)) {
-		t.Error("a member too deep to be known is declared")
+	// A schema that refers to itself is known at every depth.
+	for leaf, want := range map[string]bool{`{"v":1}`: true, `{"w":1}`: false} {
+		args := strings.Repeat(`{"left":`, 12) + leaf + strings.Repeat("}", 12)
+		if got := d.DeclaresOn(mustPath(t, "tree"+strings.Repeat(".left", 12)+".v"), parse(t, `{"tree":`+args+`}`)); got != want {
+			t.Errorf("deep down %s: %v", leaf, got)
+		}
 	}
 	var none *toolcall.ToolDef
 	if none.DeclaresOn(mustPath(t, "a.b"), parse(t, `{}`)) {
@@ -83,17 +87,39 @@ func TestDeclaresOn(t *testing.T) {
 	}
 }
 
-// A budget bounds what a schema that refers to itself many times may cost.
+// What an upstream writes is read some times, however its schemas refer to each
+// other. What lies beyond is not declared, and one loop costs the others nothing.
 func TestManyShapesEnd(t *testing.T) {
-	var parts []string
-	for i := range 200 {
-		parts = append(parts, fmt.Sprintf(`"p%d":{"$ref":"#"}`, i))
+	const refs = `{"$ref":"#/$defs/t"}`
+	long := `"enum":[` + strings.Repeat("1,", 200_000) + `1]`
+	for name, schema := range map[string]string{
+		"to the whole": `{"properties":{` + numbered(200, `"p%d":{"$ref":"#"}`) + `}}`,
+		"properties":   `{"properties":{` + numbered(20, `"p%d":`+refs) + `},"$defs":{"t":{` + long + `,"properties":{"p0":` + refs + `,"b":` + refs + `}}}}`,
+		"allOf":        `{"properties":{` + numbered(20, `"p%d":`+refs) + `},"$defs":{"t":{` + long + `,"properties":{"p0":` + refs + `},"allOf":[` + refs + `,` + refs + `]}}}`,
+		"many allOf":   `{"properties":{` + numbered(2000, `"p%d":{"allOf":[`+refs+`,{}]}`) + `},"$defs":{"t":{` + long + `}}}`,
+	} {
+		start := time.Now()
+		d := tool(t, schema)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("%s: a schema of %d bytes took %v", name, len(schema), took)
+		}
+		if !d.Declares("p0") || d.DeclaresOn(mustPath(t, "p0.p0.x"), parse(t, `{"p0":{"p0":{"x":1}}}`)) && name != "many allOf" {
+			t.Errorf("%s: declared is what is not", name)
+		}
 	}
-	d := tool(t, `{"properties":{`+strings.Join(parts, ",")+`}}`)
-	if !d.Declares("p199") {
-		t.Error("an argument is not declared")
+	d := tool(t, `{"properties":{"a":{"$ref":"#/$defs/loop"},"b":{"allOf":[{"$ref":"#/$defs/c"},{"$ref":"#/$defs/c"}]}},
+		"$defs":{"loop":{"allOf":[{"$ref":"#/$defs/loop"}]},"c":{"properties":{"n":{}}}}}`)
+	for path, want := range map[string]bool{"a.n": false, "b.n": true} {
+		if got := d.DeclaresOn(mustPath(t, path), parse(t, `{"a":{"n":1},"b":{"n":1}}`)); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
 	}
-	if d.DeclaresOn(mustPath(t, "p0.p0.p0.p0.p0.p0.p0.p0.p0.p0.p0"), parse(t, strings.Repeat(`{"p0":`, 11)+`1`+strings.Repeat("}", 11))) {
-		t.Error("beyond the budget something is declared")
+}
+
+func numbered(n int, format string) string {
+	parts := make([]string, n)
+	for i := range parts {
+		parts[i] = fmt.Sprintf(format, i)
 	}
+	return strings.Join(parts, ",")
 }

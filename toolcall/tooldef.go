@@ -39,7 +39,8 @@ func NewToolDef(upstream string, raw JSON) *ToolDef {
 		return d
 	}
 	d.refs = referencesOf(d.Schema)
-	d.declare(d.Schema, maxSchemas)
+	left := readings(d.Schema)
+	d.declare(d.Schema, maxSchemas, &left)
 	d.names = slices.Sorted(maps.Keys(d.args))
 	d.shapes = d.shapesOf()
 	return d
@@ -50,16 +51,20 @@ func NewToolDef(upstream string, raw JSON) *ToolDef {
 const maxSchemaText = 1 << 20
 
 // maxSchemas bounds how many schemas are visited through $ref and allOf, and
-// with it loops. What lies beyond declares nothing.
+// with it loops; left is how many bytes of them may still be read. What lies
+// beyond declares nothing.
 const maxSchemas = 256
 
 // declare collects the properties of a schema, through local references and
 // allOf, and returns what is left of the budget. A reference that leads
 // elsewhere declares nothing, and neither does a schema below the top that has
 // an $id: its references would start from there.
-func (d *ToolDef) declare(schema JSON, budget int) int {
+func (d *ToolDef) declare(schema JSON, budget int, left *int) int {
 	if budget <= 0 || schema.Type() != ObjectType {
 		return budget
+	}
+	if *left -= schema.Len(); *left < 0 {
+		return 0
 	}
 	if budget < maxSchemas && !schema.Member("$id").IsZero() {
 		return budget
@@ -71,10 +76,10 @@ func (d *ToolDef) declare(schema JSON, budget int) int {
 		}
 	}
 	if ref, ok := schema.Member("$ref").Str(); ok {
-		budget = d.declare(d.resolve(ref), budget)
+		budget = d.declare(d.resolve(ref), budget, left)
 	}
 	for e := schema.Member("allOf").Elements(); e.Next(); {
-		budget = d.declare(e.Value(), budget)
+		budget = d.declare(e.Value(), budget, left)
 	}
 	return budget
 }
