@@ -165,6 +165,9 @@ func beginsWithDrive(s string) bool {
 }
 
 func plainNames(s string) bool {
+	if len(s) > maxPath {
+		return false
+	}
 	for rest, more := s, true; more; {
 		var segment string
 		segment, rest, more = strings.Cut(rest, "/")
@@ -174,6 +177,10 @@ func plainNames(s string) bool {
 	}
 	return true
 }
+
+// maxPath is the longest path that is read, in bytes: systems take some 4 KiB, and
+// to look for second spellings costs time.
+const maxPath = 64 << 10
 
 func plainSegment(s string) bool {
 	if s == "" {

@@ -26,7 +26,12 @@ func ownShellCommand(name string) string {
 // complete.
 func runsPrograms(name string) bool {
 	name = name[strings.LastIndexByte(name, '/')+1:]
-	return runner(name) || runner(strings.TrimRight(name, "0123456789.-")) // python3.13
+	bare := strings.TrimRight(name, "0123456789.-") // python3.13
+	switch name {                                   // of GNU, where find is another's
+	case "gfind", "gxargs", "genv", "gnice", "gnohup", "gtimeout", "gstdbuf", "gchroot", "gsplit", "gsort", "gsed", "gtar", "gtest", "gprintf", "gmake":
+		return true
+	}
+	return runner(name) || runner(bare)
 }
 
 func runner(name string) bool {
@@ -37,6 +42,7 @@ func runner(name string) bool {
 		// programs whose arguments are a command
 		"env", "xargs", "parallel", "find", "fd", "fdfind", "nice", "ionice", "chrt", "taskset", "nohup", "timeout", "setsid", "stdbuf", "unbuffer",
 		"sudo", "doas", "su", "runuser", "pkexec", "run-parts", "chroot", "unshare", "nsenter", "setpriv", "capsh", "prlimit", "firejail", "bwrap",
+		"setarch", "ifne", "numactl", "xvfb-run", "dbus-run-session", "aria2c", "yt-dlp", "mail", "mailx",
 		"proot", "fakeroot", "flock", "watch", "entr", "script", "expect", "strace", "ltrace", "perf", "valgrind", "gdb", "lldb",
 		"start-stop-daemon", "systemd-run", "at", "batch", "crontab", "tmux", "screen", "ip",
 		// connections, which take a program to run at either end

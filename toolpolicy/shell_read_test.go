@@ -62,3 +62,17 @@ func TestShellLimits(t *testing.T) {
 		}
 	}
 }
+
+// What runs programs is known under the names that it has elsewhere, too.
+func TestProgramsThatRunPrograms(t *testing.T) {
+	for _, name := range []string{"find", "gfind", "gxargs", "/usr/bin/genv", "python3.13", "setarch", "ifne"} {
+		if !runsPrograms(name) {
+			t.Errorf("%s may have any arguments", name)
+		}
+	}
+	for _, name := range []string{"ls", "grep", "g", "cat", "gzip"} {
+		if runsPrograms(name) {
+			t.Errorf("%s is said to run programs", name)
+		}
+	}
+}
