@@ -342,6 +342,36 @@ func TestPinsOfPagedLists(t *testing.T) {
 	}
 }
 
+// Of two definitions with a name on one page, one is compared with what was
+// accepted: the other may not be shown beside it, under a lock file either.
+func TestLawNoDefinitionHidesBehindItsName(t *testing.T) {
+	lock, err := mcpproxy.ParseLock(`{"crm":{"prompts":[{"name":"a"}],"resourceTemplates":[{"uriTemplate":"x://{a}","name":"x"}]}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, lock := range map[string]*mcpproxy.PinLock{"first sight": nil, "a lock file": lock} {
+		t.Run(what, func(t *testing.T) {
+			up := newShifty(t)
+			up.say("prompts/list", `{"prompts":[{"name":"a"}]}`)
+			up.say("resources/templates/list", `{"resourceTemplates":[{"uriTemplate":"x://{a}","name":"x"}]}`)
+			r := newRig(t, setup{policy: pinPolicy, upstreams: []mcpproxy.Upstream{up.upstream("crm")}, lock: lock})
+			a := r.legacy("sam", "/mcp")
+			ask := func(method, list string) string {
+				return a.post(`{"jsonrpc":"2.0","id":1,"method":"` + method + `"}`).get("result." + list).Raw
+			}
+			prompts, templates := ask("prompts/list", "prompts"), ask("resources/templates/list", "resourceTemplates")
+			up.say("prompts/list", `{"prompts":[{"name":"a"},{"name":"a","description":"evil"}]}`)
+			up.say("resources/templates/list", `{"resourceTemplates":[{"uriTemplate":"x://{a}","name":"x"},{"uriTemplate":"x://{a}","name":"evil"}]}`)
+			if got := ask("prompts/list", "prompts"); got != prompts || got != `[{"name":"a"}]` {
+				t.Errorf("prompts: %s", got)
+			}
+			if got := ask("resources/templates/list", "resourceTemplates"); got != templates || got == "[]" {
+				t.Errorf("templates: %s", got)
+			}
+		})
+	}
+}
+
 // The same over the one pipe that a server process has.
 func TestPinsOfPagedListsOverStdio(t *testing.T) {
 	for what, share := range map[string]mcpproxy.Share{"alone": mcpproxy.ShareSession, "shared": mcpproxy.ShareAll} {

@@ -93,7 +93,11 @@ func listResult(ctx context.Context, x *exchange, f frame) (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	result, shown, hidden, err := x.filter(result, l, nil)
+	var seen map[string]bool
+	if _, pinned := pinKinds[x.frame.method]; pinned { // of a name one definition was judged, the first
+		seen = map[string]bool{}
+	}
+	result, shown, hidden, err := x.filter(result, l, seen)
 	if err != nil {
 		return frame{}, err
 	}
