@@ -74,7 +74,9 @@ func (b *Pinbook) judge(ctx context.Context, s sighting) (v verdict, err error) 
 		}
 		if k.forms+len(fresh) >= maxPins || k.waiting(p.Name) >= maxWaiting {
 			v.held[p.Name] = true
-			k.shown[p.Name] = p.Digest
+			if len(k.byName[p.Name]) > 0 { // of a name that is not remembered, holds asks nothing
+				k.shown[p.Name] = p.Digest
+			}
 			dropped++
 			continue
 		}

@@ -253,6 +253,9 @@ func (b *Pinbook) holds(ctx context.Context, upstream string, kind toolcall.PinK
 	key := pinKey{upstream, kind}
 	k := b.kindLocked(key)
 	forms := k.byName[name]
+	if len(forms) == 0 && k.forms >= maxPins {
+		return true, nil // it may be one of those beyond what is remembered
+	}
 	if len(forms) == 0 {
 		return b.cfg.Lock != nil && b.cfg.Lock.find(key, name) == nil || b.cfg.Lock == nil && rules.First == PinQuarantine, nil
 	}
