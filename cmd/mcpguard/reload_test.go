@@ -169,6 +169,12 @@ func TestWatcherWaitsForQuiet(t *testing.T) {
 		hint <- struct{}{}
 		looks.Store("d")
 		step(time.Minute, 2, "back to what it was")
+		looks.Store("f")
+		for range 30 {
+			hint <- struct{}{}
+			time.Sleep(quietFor / 3)
+		}
+		step(0, 3, "while others write files beside it without end")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		var loads atomic.Int64

@@ -40,18 +40,22 @@ func (w watcher) run(ctx context.Context, known string) {
 	defer quiet.Stop()
 	every := time.NewTicker(lookEvery)
 	defer every.Stop()
+	// A word about other files does not put the quiet off: else who writes some beside
+	// the policy again and again would keep the next one from coming into force.
+	changing := func() {
+		if now := w.look(); now != seen {
+			seen = now
+			quiet.Reset(quietFor)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.hints:
-			seen = w.look()
-			quiet.Reset(quietFor)
+			changing()
 		case <-every.C:
-			if now := w.look(); now != known && now != seen {
-				seen = now
-				quiet.Reset(quietFor)
-			}
+			changing()
 		case <-quiet.C:
 			now := w.look()
 			switch {
