@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -306,13 +309,25 @@ func (f *yamlFile) at(root *mapping, key string) *yaml.Node {
 	return n
 }
 
-// readBounded reads a file of at most limit bytes.
+// maxPipeWait is how long the writer of a pipe may be silent. In a folder where
+// somebody puts one in the place of a file, nothing waits for ever.
+const maxPipeWait = 30 * time.Second
+
+// readBounded reads a file of at most limit bytes. It may be a pipe, as shells make
+// them for the output of another command; one that nobody writes is empty.
 func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for its writer
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	if err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		err = f.SetReadDeadline(time.Now().Add(maxPipeWait))
+	}
+	if err != nil {
+		return nil, err
+	}
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(text)) > limit {
 		err = fmt.Errorf("%s is larger than %d bytes", path, limit)

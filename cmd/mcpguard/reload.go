@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcpguard/audit"
@@ -33,8 +34,8 @@ type reloader struct {
 	now    func() time.Time
 	log    *slog.Logger
 
-	mu     sync.Mutex // one load at a time
-	loaded time.Time  // when the policy in force came into force
+	mu     sync.Mutex                // one load at a time
+	loaded atomic.Pointer[time.Time] // when the policy in force came into force
 }
 
 // reload loads the policy for a cause that no person waits for, and tells in the
@@ -100,11 +101,11 @@ type loadedPolicy struct {
 func (r *reloader) load(ctx context.Context, o occasion) (loadedPolicy, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	policy, err := buildPolicy(r.path, r.engine.Current(), o.removed)
 	// Who asked may be gone, and mcpguard about to stop: what the record says of the
-	// policy is true all the same.
+	// policy is true all the same. The time begins here: tests may take longer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRecords)
 	defer cancel()
-	policy, err := buildPolicy(r.path, r.engine.Current(), o.removed)
 	if err != nil {
 		r.count("refused")
 		return loadedPolicy{}, errors.Join(&refusedPolicy{err}, r.refused(ctx, o, err))
@@ -143,7 +144,8 @@ func (r *reloader) enforce(ctx context.Context, p *toolpolicy.Policy, o occasion
 	}
 	before := r.engine.Current()
 	r.engine.Swap(p)
-	r.loaded = r.now()
+	loaded := r.now()
+	r.loaded.Store(&loaded)
 	r.count("loaded")
 	r.log.Info("policy loaded", "digest", p.Digest())
 	if r.told != nil {
@@ -152,11 +154,13 @@ func (r *reloader) enforce(ctx context.Context, p *toolpolicy.Policy, o occasion
 	return nil
 }
 
-// since is when the policy in force came into force.
+// since is when the policy in force came into force. It does not wait for a load:
+// those who ask whether mcpguard is alive and ready ask for it.
 func (r *reloader) since() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.loaded
+	if at := r.loaded.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // refusedPolicy is the error about a policy that is not fit to be in force. Every

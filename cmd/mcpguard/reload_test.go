@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,6 +133,47 @@ func TestStartRunsThePolicysTests(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(h.dir, "other.db")); err == nil {
 		t.Error("a store was made for a policy that does not start")
+	}
+}
+
+// A pipe in the place of a file holds up no load for ever, and while one takes its
+// time mcpguard says whether it is ready.
+func TestLoadThatTakesItsTime(t *testing.T) {
+	h := openHouse(t, openPolicy, nil)
+	pipe := filepath.Join(h.dir, "policy_test.yaml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := h.reload(""); status != http.StatusUnprocessableEntity || !strings.Contains(answer, "policy_test.yaml") {
+		t.Errorf("a pipe that nobody writes: %d %s", status, answer)
+	}
+	writer, err := os.OpenFile(pipe, os.O_RDWR, 0) // says nothing until it is closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan int)
+	go func() {
+		status, _ := h.reload("")
+		done <- status
+	}()
+	for h.guard.policies.mu.TryLock() { // until it has begun
+		h.guard.policies.mu.Unlock()
+		runtime.Gosched()
+	}
+	if status, body := h.ask(http.MethodGet, h.desk.at+"/readyz"); status != http.StatusOK {
+		t.Errorf("while a load is under way: %d %s", status, body)
+	}
+	select {
+	case status := <-done:
+		t.Errorf("the load ended before the pipe: %d", status)
+		return
+	default:
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status := <-done; status != http.StatusUnprocessableEntity {
+		t.Errorf("answered %d", status)
 	}
 }
 
