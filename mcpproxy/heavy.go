@@ -10,7 +10,7 @@ import (
 const heavyBytes = 64 << 10
 
 // heavy lets the work that a large message makes for the processors (reading it
-// strictly, redacting it, digesting it for the record) be done in turns: a caller
+// strictly, judging it, redacting it, digesting it for the record) be done in turns: a caller
 // each, whatever the number of its messages. While more than one caller has
 // messages under way, one processor is kept out of it, so that a small message need
 // not wait until many large ones had their slice of time (law 14). A turn is never

@@ -118,6 +118,7 @@ type Proxy struct {
 	methods   methods
 	launcher  *launcher
 	memory    *memory
+	queue     turns // of callers whose calls queue to be judged
 	kept      *keptBytes
 	listeners listeners
 	ownID     atomic.Int64 // numbers mcpguard's own requests

@@ -30,6 +30,8 @@ type Snapshot interface {
 	Evaluate(*toolcall.Call) toolcall.Decision
 	// Judge decides like Evaluate, and tells what every matcher came to.
 	Judge(*toolcall.Call) toolcall.Decision
+	// Queues reports whether Judge may wait until other calls are judged.
+	Queues(*toolcall.Call) bool
 	// Visible reports whether some arguments could be allowed or approved.
 	Visible(c toolcall.Caller, kind toolcall.Kind, upstream, name string) bool
 	// Narrow is a tool's definition as the caller's list shows it: Raw itself,

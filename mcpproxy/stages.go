@@ -169,8 +169,14 @@ func (x *exchange) checkParamHeaders() error {
 }
 
 // decide asks policy.
-func decide(_ context.Context, _ *Proxy, x *exchange) error {
-	d := x.snap.Judge(x.call)
+func decide(_ context.Context, p *Proxy, x *exchange) error {
+	var d toolcall.Decision
+	judge := func() { d = x.snap.Judge(x.call) }
+	if x.snap.Queues(x.call) {
+		p.queue.do(x.caller.Key(), judge)
+	} else {
+		x.lease.heavy(x.frame.raw.Len(), judge)
+	}
 	x.decision = d
 	switch d.Effect {
 	case toolcall.Allow, toolcall.Approve:

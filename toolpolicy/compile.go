@@ -100,6 +100,7 @@ type compiler struct {
 	masks    []*redact.Profile
 	always   []always
 	cel      *cel.Env // made for the first expression
+	queues   int      // conditions so far that wait for others
 }
 
 // place is where something was defined first.

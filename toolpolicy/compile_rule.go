@@ -20,6 +20,7 @@ const maxWithin = 30 * 24 * 3600
 
 func (c *compiler) compileRules(role string, number int, v verb, n *yaml.Node) {
 	for i, e := range c.elements(n, v.String()) {
+		queues := c.queues
 		r := rule{
 			id:   fmt.Sprintf("%s/%s/%d", role, v, i+1),
 			role: number, verb: v, file: c.name, line: e.Line,
@@ -38,6 +39,7 @@ func (c *compiler) compileRules(role string, number int, v verb, n *yaml.Node) {
 		if v == denies && r.because == "" {
 			r.because = "forbidden by " + r.id
 		}
+		r.queues = c.queues > queues
 		c.rules = append(c.rules, r)
 	}
 }

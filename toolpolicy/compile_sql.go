@@ -133,6 +133,7 @@ func (c *compiler) sqlDialect(n *yaml.Node) sqlDialect {
 		if !startPostgres() {
 			c.fail(n, "", "the parser of PostgreSQL's SQL does not start")
 		}
+		c.queues++
 		return postgres{}
 	default:
 		c.fail(n, nearest(name, sqlDialects[:]), "there is no SQL dialect %q: it is one of %s", name, strings.Join(sqlDialects[:], ", "))

@@ -132,6 +132,23 @@ func (r *rule) namesArguments() bool {
 // nothing.
 func (p *Policy) Evaluate(c *toolcall.Call) toolcall.Decision { return p.evaluate(c, nil) }
 
+// Queues reports whether judging the call may wait for the judgement of others: of a
+// rule about it, PostgreSQL's parser reads an argument, and it reads one text at a
+// time, for up to a tenth of a second. Whoever judges for many callers gives each
+// its turn.
+func (p *Policy) Queues(c *toolcall.Call) bool {
+	if p == nil {
+		return false
+	}
+	about := p.index.about(c.Kind, c.Upstream, c.Name)
+	for i, ok := about.next(); ok; i, ok = about.next() {
+		if p.rules[i].queues {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 	if p == nil {
 		return toolcall.Decision{Reason: "there is no policy, so everything is denied", Explain: toolcall.ExplainArgument}

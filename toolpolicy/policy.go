@@ -59,6 +59,7 @@ type rule struct {
 	reads    bool
 	observe  bool
 	shown    bool // hide: false
+	queues   bool // judging it waits for others: see [Policy.Queues]
 	explain  toolcall.Explain
 	explains bool // explain is the rule's own, not its role's
 }

@@ -94,3 +94,29 @@ func TestSQLCorpus(t *testing.T) {
 		})
 	}
 }
+
+// Calls queue whose rules have PostgreSQL's parser read something, wherever the
+// condition stands, and no others.
+func TestQueues(t *testing.T) {
+	p, err := Compile("policy.yaml", []byte(`version: 1
+roles:
+  a:
+    groups: [a]
+    allow:
+      - {tool: db/read, args: {q: {sql: {dialect: sqlite, statements: [select], tables: [t]}}}}
+      - {tool: db/query, args: {q: {sql: {dialect: postgres, statements: [select], tables: [t]}}}}
+      - {tool: db/batch, args: {q: {each: {any_of: [{equals: x}, {sql: {dialect: postgres, statements: [select], tables: [t]}}]}}}}
+      - {tool: db/ping}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tool, want := range map[string]bool{"read": false, "query": true, "batch": true, "ping": false, "none": false} {
+		if got := p.Queues(&toolcall.Call{Kind: toolcall.Tool, Upstream: "db", Name: tool}); got != want {
+			t.Errorf("%s queues: %v, want %v", tool, got, want)
+		}
+	}
+	if (*Policy)(nil).Queues(&toolcall.Call{Kind: toolcall.Tool, Upstream: "db", Name: "query"}) {
+		t.Error("a call queues without a policy")
+	}
+}
