@@ -156,11 +156,14 @@ func (p *Proxy) fetchCatalogue(ctx context.Context, x *exchange) (*catalogue, er
 // fetch reads all pages of a list over the session of x.
 func (p *Proxy) fetch(ctx context.Context, x *exchange, method string) ([]page, error) {
 	var pages []page
-	cursor := ""
+	cursor, size := "", 0
 	for {
 		result, err := p.fetchPage(ctx, x, method, cursor)
 		if err != nil {
 			return nil, err
+		}
+		if size += result.Len(); size > x.ses.up.limits.Bytes {
+			return nil, &upstreamError{upstream: x.ses.up.Name, what: "lists more " + listings[method].key + " than limits.result allows"}
 		}
 		pages = append(pages, page{result: result, cursor: cursor})
 		next, ok := result.Member("nextCursor").Str()
@@ -273,11 +276,28 @@ func (p *Proxy) shelve(ctx context.Context, x *exchange, pages []page) (*catalog
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.catalogues) >= maxShelves {
+	u.shareLocked(key, cat)
+	return cat, nil
+}
+
+// shareLocked lets sessions share a catalogue that is read once more. What one
+// upstream's take together is bounded like one of its messages: it may send another
+// list each time that it is asked.
+func (u *upstream) shareLocked(key string, cat *catalogue) {
+	size := func(c *catalogue) (bytes int) {
+		for i := range c.pages {
+			bytes += c.pages[i].result.Len()
+		}
+		return bytes
+	}
+	all := size(cat)
+	for _, other := range u.catalogues {
+		all += size(other)
+	}
+	if len(u.catalogues) >= maxShelves || all > u.limits.Bytes {
 		clear(u.catalogues)
 	}
 	u.catalogues[key] = cat
-	return cat, nil
 }
 
 func newCatalogue(upstream string, pages []page) *catalogue {

@@ -258,6 +258,24 @@ func TestCatalogueFaults(t *testing.T) {
 	}
 }
 
+// The pages of a catalogue are bounded together, not only each.
+func TestCatalogueOfManyLargePages(t *testing.T) {
+	up := newPeer(t)
+	up.on["tools/list"] = func(w http.ResponseWriter, m heard) {
+		sayJSON(w, m.result(`{"tools":[],"nextCursor":"again","x":"`+strings.Repeat("x", 1000)+`"}`))
+	}
+	crm := up.upstream("crm")
+	crm.Result = 4 << 10
+	r := newRig(t, setup{policy: losslessPolicy, upstreams: []mcpproxy.Upstream{crm}})
+	got := r.legacy("sam", "/mcp").post(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+	if want := "upstream crm lists more tools than limits.result allows"; got.reason() != want {
+		t.Errorf("the list: %s, want %q", got, want)
+	}
+	if n := len(up.all("tools/list")); n != 4 {
+		t.Errorf("%d pages were read, want 4", n)
+	}
+}
+
 // A status of an upstream that is no message reaches a modern client, which
 // learns by it that a server is legacy; a legacy client would take 404 for the
 // end of its session.
