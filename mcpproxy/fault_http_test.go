@@ -225,6 +225,7 @@ func TestCatalogueFaults(t *testing.T) {
 		"an error":    func(w http.ResponseWriter, m heard) { sayJSON(w, failed(`{"code":-1,"message":"no"}`)(m)[0]) },
 		"garbage":     body("application/json", "{"),
 		"no array":    body("application/json", `{"jsonrpc":"2.0","id":$id,"result":{"tools":{}}}`),
+		"too many":    body("application/json", `{"jsonrpc":"2.0","id":$id,"result":{"tools":[`+strings.Repeat(`{},`, 16384)+`{}]}}`),
 		"without end": body("application/json", `{"jsonrpc":"2.0","id":$id,"result":{"tools":[],"nextCursor":"again"}}`),
 	} {
 		t.Run(name, func(t *testing.T) {

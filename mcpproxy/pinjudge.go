@@ -41,6 +41,10 @@ func (b *Pinbook) judge(ctx context.Context, s sighting) (v verdict, err error) 
 	if rules.Off {
 		return verdict{count: b.verdicts.Load()}, nil
 	}
+	forms := make([]toolcall.Pin, len(s.items)) // here: lists of other upstreams need not wait for it
+	for i, item := range s.items {
+		forms[i] = formOf(s.upstream, s.kind, item.name, item.def)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.loadLocked(ctx); err != nil {
@@ -53,12 +57,12 @@ func (b *Pinbook) judge(ctx context.Context, s sighting) (v verdict, err error) 
 	seen, fresh := map[string]bool{}, map[string]bool{}
 	looks := map[string]string{} // of the names that are new here
 	dropped := 0
-	for _, item := range s.items {
+	for i, item := range s.items {
 		if item.name == "" || seen[item.name] {
 			continue // of two with a name, the first alone is looked at: neither the other is shown
 		}
 		seen[item.name] = true
-		p := formOf(s.upstream, s.kind, item.name, item.def)
+		p := forms[i]
 		have := k.find(p.Name, p.Digest)
 		if have != nil && b.stateLocked(have) == have.State {
 			v.hold(have)

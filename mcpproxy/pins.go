@@ -232,6 +232,7 @@ func (b *Pinbook) resembles(upstream, name string) bool {
 // is hidden, and not remembered.
 const (
 	maxPins     = 4096     // definitions of all names
+	maxSighted  = 16384    // definitions in one list; a longer one is refused
 	maxWaiting  = 16       // definitions of one name that nobody accepted
 	maxPinText  = 32 << 10 // bytes of a definition; of a longer one the digests
 	maxPinNotes = 100      // records about the definitions of one list

@@ -24,6 +24,9 @@ func (p *Proxy) pinned(ctx context.Context, x *exchange, method string, pages []
 			return verdict{}, &upstreamError{upstream: x.ses.up.Name, what: "sent a list without the array " + l.key}
 		}
 		for e := list.Elements(); e.Next(); {
+			if len(items) == maxSighted {
+				return verdict{}, &upstreamError{upstream: x.ses.up.Name, what: "lists more " + l.key + " than can be held against what was accepted"}
+			}
 			name, _ := e.Value().Member(l.name).Str()
 			items = append(items, sighted{name, e.Value()})
 		}
