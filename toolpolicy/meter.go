@@ -139,7 +139,7 @@ func NewMeter(keys Keys, kept []toolcall.Window, at time.Time) (*Meter, error) {
 //
 // A call with an id that [Meter.Settle] was told of with More, made again by the
 // same caller with the same arguments, is the same execution: it resumes that one
-// and takes nothing twice. That works once.
+// and takes nothing twice that still counts. That works once.
 //
 // What Reserve has taken stays taken until Settle.
 func (m *Meter) Reserve(c *toolcall.Call, d toolcall.Decision, resumes toolcall.ID, at time.Time) toolcall.Decision {
@@ -170,7 +170,7 @@ func (m *Meter) Reserve(c *toolcall.Call, d toolcall.Decision, resumes toolcall.
 	longest := int64(0)
 	for i := range r.takes {
 		t := &r.takes[i]
-		if r.leg != nil && t.limit.Form != toolcall.AtOnce {
+		if r.leg.paid(t.limit, now) {
 			continue
 		}
 		w := m.window(t.limit, c)
@@ -239,7 +239,7 @@ func (m *Meter) Settle(call toolcall.ID, how toolcall.Settlement) {
 	case how.Outcome == toolcall.OutcomeRefused:
 		m.legs.restore(r.leg)
 	case how.More:
-		m.legs.make(r.call, now)
+		m.legs.make(r, now)
 	}
 }
 

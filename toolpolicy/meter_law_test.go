@@ -348,6 +348,47 @@ func TestOneExecutionIsChargedOnce(t *testing.T) {
 	}
 }
 
+// What an execution was charged counts for the limit's span. Whoever is asked again
+// and again, answers late, and answers many questions at once, is charged anew, or
+// what a week of charges has paid for could run in one minute.
+func TestChargesOfQuestionsDoNotPileUp(t *testing.T) {
+	b := newBench(t, "[{sum: amount, max: 10, every: 1h, per: caller}, {at_once: 100, per: caller}]")
+	ask := func(of toolcall.ID, at time.Time) (*toolcall.Call, bool) {
+		c := b.call("sam", `{"amount":10}`)
+		admitted := b.meter.Reserve(c, b.policy.Evaluate(c), of, at).Effect == toolcall.Allow
+		b.meter.Settle(c.ID, toolcall.Settlement{Outcome: toolcall.OutcomeOK, At: at, More: true})
+		return c, admitted
+	}
+	at, spans := began, 0
+	var asked []*toolcall.Call
+	for range 20 {
+		c, admitted := ask(toolcall.ID{}, at)
+		if !admitted {
+			t.Fatalf("the budget of span %d is not there", spans)
+		}
+		spans++
+		for range 3 { // it is asked again, and that keeps no charge young
+			at = at.Add(20 * time.Minute)
+			again, admitted := ask(c.ID, at)
+			if !admitted {
+				break
+			}
+			c = again
+		}
+		asked = append(asked, c)
+		at = at.Add(2 * time.Hour)
+	}
+	ran := 0
+	for _, c := range asked {
+		if _, admitted := ask(c.ID, at); admitted {
+			ran++
+		}
+	}
+	if ran != 1 {
+		t.Errorf("%d executions of 10 each run at once, of a budget of 10 an hour", ran)
+	}
+}
+
 // A stricter limit goes on with what was counted under the one before it.
 func TestAStricterLimitGoesOn(t *testing.T) {
 	b := newBench(t, "{sum: amount, max: 100, every: 1h, per: caller}")

@@ -11,7 +11,7 @@ import (
 // One execution is charged once, whatever its legs. An upstream may answer by a
 // question (MCP 2026-07-28, multi round-trip requests); then the client makes the
 // request again, with the answer. That request is another leg of the same call,
-// and takes of no rate and no budget.
+// and takes of no rate and no budget while what the first one took counts there.
 //
 // Nobody but the client says which call it goes on with, so it must be one that
 // was asked, of the same caller, about the same target with the same arguments,
@@ -28,7 +28,14 @@ type leg struct {
 	call   toolcall.ID // whose answer asked
 	about  toolcall.Digest
 	owner  toolcall.Digest
-	expiry int64 // nanoseconds since 1970
+	expiry int64 // nanoseconds since 1970: legLife after the execution was charged
+}
+
+// paid reports whether what the execution took of a limit still counts there. What
+// does not is taken again: charges of many spans would otherwise pay for as many
+// executions in one. Of at_once a leg has paid nothing.
+func (g *leg) paid(l *toolcall.Limit, now int64) bool {
+	return g != nil && now-(g.expiry-legLife) < int64(l.Every)
 }
 
 type legs struct {
@@ -86,9 +93,12 @@ func (s *legs) restore(g *leg) {
 	}
 }
 
-// make lets a call go on.
-func (s *legs) make(c *toolcall.Call, now int64) {
-	g := &leg{call: c.ID, about: s.about(c), owner: s.owner(c), expiry: now + legLife}
+// make lets a call go on. One that went on with another was charged with that.
+func (s *legs) make(r *reservation, now int64) {
+	g := &leg{call: r.call.ID, about: s.about(r.call), owner: s.owner(r.call), expiry: now + legLife}
+	if r.leg != nil {
+		g.expiry = r.leg.expiry
+	}
 	for len(s.owners[g.owner]) >= legsOfOwner {
 		s.use(s.byCall[s.owners[g.owner][0]])
 	}
