@@ -161,11 +161,15 @@ func (m *Meter) Reserve(c *toolcall.Call, d toolcall.Decision, resumes toolcall.
 			return refused(d, l, why, 0)
 		}
 	}
+	var like leg
+	if !resumes.IsZero() { // here: digests of arguments take their time, and nobody need wait for them
+		like = leg{about: m.legs.about(c), owner: m.legs.owner(c)}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.clock(at)
 	m.sweep(now)
-	r.leg = m.legs.of(resumes, c, now)
+	r.leg = m.legs.of(resumes, like, now)
 	var worst *toolcall.Limit
 	longest := int64(0)
 	for i := range r.takes {

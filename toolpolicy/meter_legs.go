@@ -49,10 +49,11 @@ func newLegs(keys Keys) legs {
 	return legs{keys, map[toolcall.ID]*leg{}, map[toolcall.Digest][]toolcall.ID{}, map[toolcall.ID]struct{}{}}
 }
 
-// of is the leg that lets c go on with an earlier call; nil: none does.
-func (s *legs) of(earlier toolcall.ID, c *toolcall.Call, now int64) *leg {
+// of is the leg that lets a call of the same caller about the same go on with an
+// earlier one; nil: none does.
+func (s *legs) of(earlier toolcall.ID, like leg, now int64) *leg {
 	g := s.byCall[earlier]
-	if g == nil || g.expiry <= now || g.owner != s.owner(c) || g.about != s.about(c) {
+	if g == nil || g.expiry <= now || g.owner != like.owner || g.about != like.about {
 		return nil
 	}
 	return g
