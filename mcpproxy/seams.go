@@ -98,6 +98,8 @@ type Tasks interface {
 	KeepTask(ctx context.Context, t toolcall.Task, most int) (toolcall.Task, error)
 	// EndTask notes that how the task of a call ended is in the record.
 	EndTask(ctx context.Context, call toolcall.ID) error
+	// AskTask notes what the task of a call asked its owner for last.
+	AskTask(ctx context.Context, call toolcall.ID, asked string) error
 	// DropTask removes the task of a call.
 	DropTask(ctx context.Context, call toolcall.ID) error
 	// TaskOf is the task that a call made; false: there is none.

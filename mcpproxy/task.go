@@ -16,6 +16,7 @@ import (
 // io.modelcontextprotocol/tasks of 2026-07-28.
 //
 //	task_start.go   a call may become one, and does
+//	task_asks.go    what it asked for, and the answers
 //	task_serve.go   tasks/get, tasks/result, tasks/cancel, tasks/update
 //	task_state.go   what an upstream says of one, wherever it says it
 //	task_list.go    tasks/list, and subscriptions
@@ -30,6 +31,7 @@ import (
 const (
 	purposeTask     = "task"      // the id that a client is given
 	purposeTaskArgs = "task-args" // what is kept of the call
+	purposeTaskKeys = "task-keys" // under which it asked for something
 	digestTask      = "task"      // names a task by what its upstream calls it
 	digestOwner     = "task-owner"
 )

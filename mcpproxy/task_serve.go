@@ -48,6 +48,9 @@ func (x *exchange) findTask(ctx context.Context) error {
 	if !input.IsZero() && (x.frame.method != "tasks/update" || input.Type() != toolcall.ObjectType) {
 		return badFrame("params.inputResponses must be an object, and of tasks/update")
 	}
+	if err := x.onlyAsked(t, input); err != nil {
+		return err
+	}
 	x.frame, err = x.frame.with(at, toolcall.Quote(t.id))
 	if err != nil {
 		return err

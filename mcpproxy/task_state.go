@@ -2,6 +2,8 @@ package mcpproxy
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"mcpguard/toolcall"
 )
@@ -12,6 +14,7 @@ type said struct {
 	outcome toolcall.Outcome
 	result  toolcall.JSON // the tool's result, inlined; zero: none
 	failed  toolcall.JSON // the JSON-RPC error, inlined; zero: none
+	asked   []string      // the keys of what it asks the client for; nil: it says nothing of that
 }
 
 // state makes the state of a task fit to leave, wherever an upstream tells it:
@@ -28,6 +31,9 @@ func (x *exchange) state(ctx context.Context, f frame, body toolcall.JSON, t *ta
 	}
 	var s said
 	if err := x.readState(ctx, body, &s); err != nil {
+		return frame{}, err
+	}
+	if err := x.taskAsks(ctx, t, s.asked); err != nil {
 		return frame{}, err
 	}
 	edits := []toolcall.Edit{{At: body.Member("taskId"), With: toolcall.Quote(t.Handle)}}
@@ -59,7 +65,10 @@ func (x *exchange) readState(ctx context.Context, body toolcall.JSON, s *said) e
 		if t := asks.Type(); t != toolcall.NoType && t != toolcall.ObjectType {
 			return x.afterwards("task", "it asks the client for something in a form that the protocol does not have", nil)
 		}
-		_, err := x.mayAsk(ctx, asks)
+		asked, err := x.mayAsk(ctx, asks)
+		if err == nil && !asks.IsZero() {
+			s.asked = slices.AppendSeq([]string{}, maps.Keys(asked))
+		}
 		return err
 	case "cancelled":
 		s.ended, s.outcome = true, toolcall.OutcomeCancelled

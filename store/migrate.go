@@ -16,7 +16,7 @@ var migrations embed.FS
 
 // schema is the newest version of the tables that this program knows: the
 // number of its last migration.
-const schema = 4
+const schema = 5
 
 // migrate brings the tables up to date, and refuses tables from the future.
 func migrate(ctx context.Context, db *sql.DB) error {

@@ -31,10 +31,10 @@ func (s *Store) KeepTask(ctx context.Context, t toolcall.Task, most int) (there 
 		if _, err := conn.ExecContext(ctx, old, t.Owner[:], most); err != nil {
 			return err
 		}
-		const insert = `INSERT INTO tasks (call, session, name, owner, upstream, tool, handle, args, redact, policy, began, expires, ended)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING`
+		const insert = `INSERT INTO tasks (call, session, name, owner, upstream, tool, handle, args, asked, redact, policy, began, expires, ended)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING`
 		_, err := conn.ExecContext(ctx, insert, t.Call[:], t.Session[:], t.Name[:], t.Owner[:], t.Upstream, t.Tool, t.Handle, t.Args,
-			string(names), t.Policy, t.Began.UnixNano(), t.Expires.UnixNano(), t.Ended)
+			t.Asked, string(names), t.Policy, t.Began.UnixNano(), t.Expires.UnixNano(), t.Ended)
 		if err != nil {
 			return err
 		}
@@ -53,14 +53,20 @@ func (s *Store) EndTask(ctx context.Context, call toolcall.ID) error {
 	return s.changeTask(ctx, "end", "UPDATE tasks SET ended = 1 WHERE call = ?", call)
 }
 
+// AskTask notes what the task of a call asked its owner for last. A task that is
+// not there is no error.
+func (s *Store) AskTask(ctx context.Context, call toolcall.ID, asked string) error {
+	return s.changeTask(ctx, "note what was asked by", "UPDATE tasks SET asked = ?2 WHERE call = ?1", call, asked)
+}
+
 // DropTask removes the task of a call. A task that is not there is no error.
 func (s *Store) DropTask(ctx context.Context, call toolcall.ID) error {
 	return s.changeTask(ctx, "drop", "DELETE FROM tasks WHERE call = ?", call)
 }
 
-func (s *Store) changeTask(ctx context.Context, verb, q string, call toolcall.ID) error {
+func (s *Store) changeTask(ctx context.Context, verb, q string, call toolcall.ID, more ...any) error {
 	err := s.writer.transact(ctx, func(ctx context.Context) error {
-		_, err := s.writer.conn.ExecContext(ctx, q, call[:])
+		_, err := s.writer.conn.ExecContext(ctx, q, append([]any{call[:]}, more...)...)
 		return err
 	})
 	if err != nil {
@@ -97,13 +103,14 @@ func (r *Reader) OpenTasks(ctx context.Context, owner toolcall.Digest, now time.
 	return own, all, nil
 }
 
-const selectTask = `SELECT call, session, name, owner, upstream, tool, handle, args, redact, policy, began, expires, ended FROM tasks`
+const selectTask = `SELECT call, session, name, owner, upstream, tool, handle, args, asked, redact, policy, began, expires, ended FROM tasks`
 
 func readTask(row *sql.Row) (t toolcall.Task, ok bool, err error) {
 	var call, session, name, owner []byte
 	var names string
 	var began, expires int64
-	err = row.Scan(&call, &session, &name, &owner, &t.Upstream, &t.Tool, &t.Handle, &t.Args, &names, &t.Policy, &began, &expires, &t.Ended)
+	err = row.Scan(&call, &session, &name, &owner, &t.Upstream, &t.Tool, &t.Handle, &t.Args, &t.Asked, &names,
+		&t.Policy, &began, &expires, &t.Ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, false, nil
 	}

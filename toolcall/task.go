@@ -14,6 +14,7 @@ type Task struct {
 	Tool     string    //
 	Handle   string    // the task's id as its owner has it: sealed
 	Args     string    // what policy judged of the call: sealed
+	Asked    string    // under which keys it asked its owner for something last: sealed; "": it did not
 	Redact   []string  // redaction profiles that applied to the call
 	Policy   string    // digest of the policy that allowed it
 	Began    time.Time //

@@ -13,6 +13,7 @@ import (
 type Tasks interface {
 	KeepTask(ctx context.Context, t toolcall.Task, most int) (toolcall.Task, error)
 	EndTask(ctx context.Context, call toolcall.ID) error
+	AskTask(ctx context.Context, call toolcall.ID, asked string) error
 	DropTask(ctx context.Context, call toolcall.ID) error
 	TaskOf(ctx context.Context, call toolcall.ID) (toolcall.Task, bool, error)
 	TaskNamed(ctx context.Context, name toolcall.Digest) (toolcall.Task, bool, error)
@@ -25,7 +26,7 @@ func aTask(t *testing.T, owner, name byte) toolcall.Task {
 	t.Helper()
 	return toolcall.Task{
 		Call: id(t), Session: id(t), Name: toolcall.Digest{name}, Owner: toolcall.Digest{owner},
-		Upstream: "crm", Tool: "report", Handle: "sealed-id", Args: "sealed-args", Redact: []string{"pii", "keys"},
+		Upstream: "crm", Tool: "report", Handle: "sealed-id", Args: "sealed-args", Asked: "sealed-keys", Redact: []string{"pii", "keys"},
 		Policy: "policy-digest", Began: start.UTC(), Expires: start.Add(time.Hour).UTC(),
 	}
 }
@@ -51,6 +52,19 @@ func taskFound(t *testing.T, s Store) {
 	byName, ok, err := s.TaskNamed(t.Context(), want.Name)
 	if err != nil || !ok || !reflect.DeepEqual(byName, want) {
 		t.Errorf("by its name: %+v, %t, %v; want %+v", byName, ok, err, want)
+	}
+	other := aTask(t, 1, 3)
+	keepTask(t, s, other)
+	if err := s.AskTask(t.Context(), want.Call, "other-keys"); err != nil {
+		t.Fatal(err)
+	}
+	for call, asked := range map[toolcall.ID]string{want.Call: "other-keys", other.Call: "sealed-keys"} {
+		if task, _, err := s.TaskOf(t.Context(), call); err != nil || task.Asked != asked {
+			t.Errorf("it asked for %q, %v; want %q", task.Asked, err, asked)
+		}
+	}
+	if err := s.AskTask(t.Context(), id(t), "of none"); err != nil {
+		t.Errorf("no task asks: %v", err)
 	}
 	if _, ok, err := s.TaskNamed(t.Context(), toolcall.Digest{2}); ok || err != nil {
 		t.Errorf("by another name: %t, %v", ok, err)

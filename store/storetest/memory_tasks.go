@@ -45,6 +45,17 @@ func (m *Memory) EndTask(_ context.Context, call toolcall.ID) error {
 	})
 }
 
+// AskTask notes what a task asked its owner for. It fails when Append does.
+func (m *Memory) AskTask(_ context.Context, call toolcall.ID, asked string) error {
+	return m.change(func() {
+		for i := range m.tasks {
+			if m.tasks[i].Call == call {
+				m.tasks[i].Asked = asked
+			}
+		}
+	})
+}
+
 // DropTask removes a task. It fails when Append does.
 func (m *Memory) DropTask(_ context.Context, call toolcall.ID) error {
 	return m.change(func() { m.dropTasks(func(t toolcall.Task) bool { return t.Call == call }) })
