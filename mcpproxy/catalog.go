@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"mcpguard/audit"
 	"mcpguard/toolcall"
 )
 
@@ -234,8 +233,8 @@ func (u *upstream) broken(err error) error {
 }
 
 // shelve makes the catalogue of what was fetched, or finds the one it equals:
-// sessions that see the same tools share it. A catalogue that differs from the
-// last is recorded, and its definitions are kept. What its pins hide is not in it:
+// sessions that see the same tools share it. One whose definitions are new is
+// recorded, and they are kept (catalog_keep.go). What its pins hide is not in it:
 // nobody sees it, and nobody can call it.
 func (p *Proxy) shelve(ctx context.Context, x *exchange, pages []page) (*catalogue, error) {
 	sum := sha256.New()
@@ -266,13 +265,8 @@ func (p *Proxy) shelve(ctx context.Context, x *exchange, pages []page) (*catalog
 	for _, pg := range pages {
 		texts = append(texts, pg.result.Text())
 	}
-	if err := p.cfg.Archive.KeepCatalogue(ctx, cat.digest, []byte("["+strings.Join(texts, ",")+"]")); err != nil {
-		return nil, fmt.Errorf("keep the catalogue of upstream %s: %w", u.Name, err)
-	}
-	rec := x.record(audit.Catalogue)
-	rec.Target, rec.TargetKind, rec.Catalogue = strconv.Itoa(len(cat.tools))+" tools", toolcall.NoKind, cat.digest
-	if err := p.cfg.Record.Put(rec).Wait(ctx); err != nil {
-		return nil, unrecorded(err)
+	if err := p.keepCatalogue(ctx, x, cat, "["+strings.Join(texts, ",")+"]"); err != nil {
+		return nil, err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -49,6 +49,7 @@ type upstream struct {
 	mu         sync.Mutex
 	shelves    map[string]*shelf     // by what the upstream may base its lists on
 	catalogues map[string]*catalogue // by content, so that shelves share them
+	kept       keptCatalogues
 }
 
 var (
@@ -85,6 +86,7 @@ func newUpstream(u Upstream, l Limits, log *slog.Logger) (*upstream, error) {
 		scrub:      redact.NewScrubber(u.Secrets),
 		shelves:    map[string]*shelf{},
 		catalogues: map[string]*catalogue{},
+		kept:       newKeptCatalogues(),
 		pool:       pool{muxes: map[string]*mux{}},
 	}, nil
 }
