@@ -3,7 +3,11 @@ package mcpproxy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -135,4 +139,112 @@ func TestNoCallBeginsWithoutMemory(t *testing.T) {
 	if err := (&Proxy{}).begin(ctx, &exchange{lease: m.lease("sam")}); !errors.Is(err, errNoMemory) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Law 14: bytes that were announced take room as they come. However many bodies one
+// caller announces and does not send, its other messages have room, and so does
+// everybody; what a body holds is no more than eight times what came of it.
+func TestAnnouncedBytesTakeRoomAsTheyCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const message, bodies = 1 << 20, 40
+		m := newMemory(4*message, message)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		type slow struct {
+			to   *io.PipeWriter
+			room *lease
+		}
+		var all []slow
+		read := make(chan error, bodies)
+		for range bodies {
+			body, to := io.Pipe()
+			s := slow{to, m.lease("sam")}
+			all = append(all, s)
+			go func() {
+				text, err := readAll(body, message, message, func(n int) error { return s.room.grow(ctx, n) })
+				if err == nil && (len(text) != message || s.room.held != message+1) {
+					err = fmt.Errorf("%d bytes were read, and %d are held", len(text), s.room.held)
+				}
+				s.room.end()
+				read <- err
+			}()
+		}
+		synctest.Wait()
+		for _, who := range []string{"sam", "fran"} {
+			if l := m.lease(who); !l.try(100 << 10) {
+				t.Errorf("%s has no room beside bodies of which nothing came", who)
+			} else {
+				l.end()
+			}
+		}
+		chunk := make([]byte, 1000)
+		for sent := 0; sent < message; sent += len(chunk) {
+			chunk = chunk[:min(len(chunk), message-sent)]
+			for _, s := range all[:2] { // for so many there is room whole
+				if _, err := s.to.Write(chunk); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if most := max(16<<10, 8*(sent+len(chunk))); all[0].room.held > most {
+				t.Fatalf("%d bytes came, and %d are held", sent+len(chunk), all[0].room.held)
+			}
+		}
+		for i, s := range all {
+			how := io.EOF
+			if i >= 2 {
+				how = io.ErrUnexpectedEOF
+			}
+			if err := s.to.CloseWithError(how); err != nil {
+				t.Fatal(err)
+			}
+		}
+		broken := 0
+		for range bodies {
+			if err := <-read; errors.Is(err, io.ErrUnexpectedEOF) {
+				broken++
+			} else if err != nil {
+				t.Error(err)
+			}
+		}
+		if broken != bodies-2 {
+			t.Errorf("%d bodies broke off, want %d", broken, bodies-2)
+		}
+		if m.used != 0 || m.over != nil {
+			t.Errorf("%d bytes did not come back", m.used)
+		}
+	})
+}
+
+// Many large bodies at once that all want more than there is are read all the same,
+// one after the other if need be.
+func TestAnnouncedBodiesNeverDeadlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const message, bodies = 1 << 20, 60
+		m := newMemory(3*message, message)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		text := strings.Repeat("x", message)
+		read := make(chan error, bodies)
+		for i := range bodies {
+			go func() {
+				l := m.lease([]string{"sam", "fran", "kim"}[i%3])
+				defer l.end()
+				got, err := readAll(iotest.HalfReader(strings.NewReader(text)), message, message,
+					func(n int) error { time.Sleep(time.Millisecond); return l.grow(ctx, n) })
+				if err == nil && len(got) != message {
+					err = fmt.Errorf("%d bytes were read", len(got))
+				}
+				read <- err
+			}()
+		}
+		for range bodies {
+			if err := <-read; err != nil {
+				t.Error(err)
+			}
+		}
+		if m.used != 0 || m.over != nil || len(m.waiting) != 0 {
+			t.Errorf("%d bytes did not come back, %d callers wait", m.used, len(m.waiting))
+		}
+	})
 }

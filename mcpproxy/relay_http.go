@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"unsafe"
 
@@ -309,17 +308,29 @@ func unquoted(err error) error {
 	return errors.New("not an answer in HTTP/1.1")
 }
 
-// readAll reads a body whole, within limit bytes, into one allocation where its
-// length is announced. It asks take before it allocates.
+// What readAll holds of a body whose length is announced: at first no more than
+// firstRoom, and then at most aheadRoom times what has come. Who announces much and
+// sends nothing holds next to nothing, and of an honest body no more than one byte
+// in seven is copied again.
+const (
+	firstRoom = 16 << 10
+	aheadRoom = 8
+)
+
+// readAll reads a body whole, within limit bytes. It asks take before it allocates.
 func readAll(body io.Reader, length int64, limit int, take func(n int) error) (string, error) {
 	if length > int64(limit) {
 		return "", fmt.Errorf("%d bytes, at most %d: %w", length, limit, toolcall.ErrTooLarge)
 	}
-	room := length + 1 // one more, to see the end without growing
+	whole := int(length) + 1 // one more, to see the end without growing
+	room := whole
+	for room > firstRoom {
+		room = (room + aheadRoom - 1) / aheadRoom // so that the last step ends at whole
+	}
 	if length < 0 {
 		room = 4096
 	}
-	if err := take(int(room)); err != nil {
+	if err := take(room); err != nil {
 		return "", err
 	}
 	buf := make([]byte, 0, room)
@@ -335,12 +346,17 @@ func readAll(body io.Reader, length int64, limit int, take func(n int) error) (s
 		if err != nil {
 			return "", err
 		}
-		if len(buf) == cap(buf) {
-			if err := take(len(buf)); err != nil {
-				return "", err
-			}
-			buf = slices.Grow(buf, len(buf))
+		if len(buf) < cap(buf) {
+			continue
 		}
+		room = 2 * len(buf)
+		if len(buf) < whole {
+			room = min(whole, aheadRoom*len(buf))
+		}
+		if err := take(room - len(buf)); err != nil {
+			return "", err
+		}
+		buf = append(make([]byte, 0, room), buf...)
 	}
 }
 
