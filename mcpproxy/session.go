@@ -94,7 +94,7 @@ var (
 	errNoSession = &Refusal{Stage: "session", Code: codeInvalidRequest, Status: http.StatusNotFound,
 		Reason: "no such session: send initialize to begin one"}
 	errNeedsSession = &Refusal{Stage: "session", Code: codeInvalidRequest, Status: http.StatusBadRequest,
-		Reason: "the header Mcp-Session-Id is missing: send initialize to begin a session"}
+		Reason: "the message belongs to no session: begin one with initialize (over HTTP, its Mcp-Session-Id comes with each message)"}
 	errTooManySessions = &Refusal{Stage: "session", Code: codeInternal, Status: http.StatusTooManyRequests,
 		Reason: "too many open sessions for this caller: end one, or wait until one is idle for long enough"}
 )

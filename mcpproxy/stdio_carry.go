@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"strconv"
@@ -60,7 +61,11 @@ func (c *stdioClient) failed(x *carried, err error) {
 	if !errors.As(err, &r) {
 		r = &Refusal{Stage: "stdio", Code: codeInternal, Reason: c.words(err), err: err}
 	}
-	c.log.Warn("a message of the client came to nothing", "method", cut(x.frame.method, maxEcho), "err", err)
+	level := slog.LevelWarn
+	if x.frame.kind == notification && x.era == legacy && !c.inSession() {
+		level = slog.LevelDebug // initialize failed, which was told: what follows it blindly is no fault of its own
+	}
+	c.log.Log(x.ctx, level, "a message of the client came to nothing", "method", cut(x.frame.method, maxEcho), "err", err)
 	if x.frame.kind == request || x.frame.kind == noFrame {
 		c.write(errorReply(x.frame.id, r.Code, r.Reason))
 	}
