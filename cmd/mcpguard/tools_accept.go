@@ -157,7 +157,7 @@ func openOffline(ctx context.Context, cfg *Config, env *environment) (_ *guard, 
 	if _, err := os.Stat(cfg.StorePath()); err != nil {
 		return nil, readFailure(fmt.Errorf("open the store: %w", err))
 	}
-	if err := keysAreThere(cfg); err != nil {
+	if err := keysAreThere(ctx, cfg); err != nil {
 		return nil, err
 	}
 	keys, err := keyring.Open(cfg.Keys)

@@ -61,7 +61,7 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 			err = errors.Join(err, g.close(ctx))
 		}
 	}()
-	if err := keysAreThere(cfg); err != nil {
+	if err := keysAreThere(ctx, cfg); err != nil {
 		return nil, err
 	}
 	keys, err := keyring.Open(cfg.Keys)
@@ -174,6 +174,8 @@ func storeFailure(err error) error {
 	switch {
 	case errors.Is(err, store.ErrLocked):
 		return fail(exitFailure, said, "--store sqlite://PATH for a record of its own, or end the other")
+	case errors.Is(err, store.ErrForeign):
+		return fail(exitUsage, said, "--store sqlite://PATH with the path of a store, or of a file that is not there yet")
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(exitFailure, said, "make the store's folder first, with mode 0700")
 	}
@@ -182,7 +184,7 @@ func storeFailure(err error) error {
 
 // keysAreThere refuses a store whose keys are gone: new ones would make its
 // digests and every handle that clients carry worthless, in silence (law 3).
-func keysAreThere(cfg *Config) error {
+func keysAreThere(ctx context.Context, cfg *Config) error {
 	switch record, err := os.Stat(cfg.StorePath()); {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && record.Size() == 0:
 		return nil
@@ -191,6 +193,14 @@ func keysAreThere(cfg *Config) error {
 	}
 	// An empty folder is a volume that was not mounted.
 	if keys, err := os.ReadDir(cfg.Keys); errors.Is(err, fs.ErrNotExist) || err == nil && len(keys) == 0 {
+		switch record, err := store.OpenReader(ctx, cfg.Store); {
+		case err != nil && !errors.Is(err, store.ErrOlder): // which serve would bring up to date
+			return storeFailure(err) // no keys would make a store of it
+		case err == nil:
+			if err := record.Close(); err != nil {
+				return storeFailure(err)
+			}
+		}
 		return fail(exitUsage, fmt.Errorf("the store %s is there, and the keys that it was written with are not", cfg.StorePath()),
 			"put the folder "+cfg.Keys+" back from a backup, or begin a new store")
 	}
