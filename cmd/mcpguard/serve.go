@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -219,11 +220,15 @@ func findProgram(u Upstream) error {
 	return err
 }
 
-// listenFailure says what to try where the address is somebody else's.
+// listenFailure says what to try where the address is somebody else's, or may not
+// be had.
 func listenFailure(err error) error {
 	said := fmt.Errorf("listen for agents: %w", err)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fail(exitFailure, said, "--listen 127.0.0.1:0 for a free port, or end what listens there")
+	}
+	if errors.Is(err, fs.ErrPermission) { // ports below 1024 are root's on most systems
+		return fail(exitFailure, said, "a port above 1023, or give the program the right: setcap cap_net_bind_service=+ep $(command -v mcpguard)")
 	}
 	return said
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +40,16 @@ func TestListenWhereSomebodyElseDoes(t *testing.T) {
 	var said strings.Builder
 	report(&said, err)
 	if exitCode(err) != exitFailure || !strings.Contains(said.String(), "listen for agents: ") || !strings.Contains(said.String(), "\ntry: --listen 127.0.0.1:0") {
+		t.Errorf("exit code %d, %s", exitCode(err), &said)
+	}
+}
+
+// Nor is a port that this user may not have.
+func TestListenWhereOnlyRootMay(t *testing.T) {
+	err := listenFailure(&net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EACCES)})
+	var said strings.Builder
+	report(&said, err)
+	if exitCode(err) != exitFailure || !strings.Contains(said.String(), "bind: permission denied\ntry: a port above 1023") {
 		t.Errorf("exit code %d, %s", exitCode(err), &said)
 	}
 }
