@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -87,7 +88,20 @@ func configuredPolicy(env *environment, command string) (string, error) {
 	if err != nil {
 		return "", usageError(err)
 	}
-	return c.Policy, nil
+	return fromHere(c.Policy), nil
+}
+
+// fromHere is a path as people would write it in the working directory: relative
+// where it lies below.
+func fromHere(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path // which is absolute, and as good
+	}
+	if short, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(short) {
+		return short
+	}
+	return path
 }
 
 // policyCheck is what is said about one policy.
