@@ -22,11 +22,11 @@ func (p *Proxy) HandleCall(ctx context.Context, x *exchange) {
 		clock = x.took(s.name, clock)
 	}
 	if err := p.recordInputs(ctx, x); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	if err := p.begin(ctx, x); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	x.took("record", clock)
@@ -40,14 +40,14 @@ func (p *Proxy) pass(ctx context.Context, x *exchange) {
 	words := x.method.record == asCall && !x.frame.bare() || x.method.record == asList && !x.frame.terse()
 	if words {
 		if err := p.spare(x.caller.Key()); err != nil {
-			p.fail(ctx, x, err)
+			p.fail(x, err)
 			return
 		}
 		p.admitted(ctx, x, x.outside(toolcall.Method, x.frame.method, x.frame.params), x.unruled())
 		return
 	}
 	if err := p.recordRemark(ctx, x); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	p.forward(ctx, x)
@@ -64,14 +64,14 @@ func (p *Proxy) admitted(ctx context.Context, x *exchange, call *toolcall.Call, 
 	if call.ID.IsZero() {
 		id, err := toolcall.NewID()
 		if err != nil {
-			p.fail(ctx, x, fmt.Errorf("make a call id: %w", err))
+			p.fail(x, fmt.Errorf("make a call id: %w", err))
 			return
 		}
 		call.ID = id
 	}
 	x.call, x.decision = call, d
 	if err := p.begin(ctx, x); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	p.forward(ctx, x)
@@ -84,7 +84,7 @@ func (p *Proxy) forward(ctx context.Context, x *exchange) {
 	x.out.keepAlive(p.cfg.Limits.KeepAlive)
 	a, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params, room: x.lease})
 	if err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	err = p.pump(ctx, a, x, x.alive)
@@ -93,13 +93,13 @@ func (p *Proxy) forward(ctx context.Context, x *exchange) {
 		err = p.goBack(ctx, x)
 	}
 	if err != nil {
-		p.fail(ctx, x, x.ses.up.broken(err))
+		p.fail(x, x.ses.up.broken(err))
 	}
 }
 
 // fail answers a request with an error that is not policy's. A call whose intent
-// is in the record gets its outcome there first.
-func (p *Proxy) fail(ctx context.Context, x *exchange, err error) {
+// is in the record gets its outcome there first, whoever has given up waiting.
+func (p *Proxy) fail(x *exchange, err error) {
 	if errors.Is(err, errSessionOver) {
 		p.sessions.drop(x.ses, "ended by the upstream")
 		err = &Refusal{Stage: "session", Code: codeInvalidRequest, Status: http.StatusNotFound, Failed: true, err: err, Reason: errNoSession.Reason}
@@ -128,7 +128,7 @@ func (p *Proxy) fail(ctx context.Context, x *exchange, err error) {
 func (p *Proxy) refuse(ctx context.Context, x *exchange, err error) {
 	r := p.upstreamRefusal(err)
 	if r.Failed || r.Stage == "internal" {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	if !x.settled.CompareAndSwap(false, true) {

@@ -20,7 +20,7 @@ func (p *Proxy) complete(ctx context.Context, x *exchange) {
 		kind := map[toolcall.Kind]toolcall.PinKind{toolcall.Prompt: toolcall.PinPrompt, toolcall.Resource: toolcall.PinTemplate}[call.Kind]
 		held, err := p.cfg.Pins.holds(ctx, x.ses.up.Name, kind, call.Name)
 		if err != nil {
-			p.fail(ctx, x, err)
+			p.fail(x, err)
 			return
 		}
 		if held {

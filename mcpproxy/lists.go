@@ -38,12 +38,12 @@ func (l listing) shows(x *exchange, name string) bool {
 func (p *Proxy) toolsList(ctx context.Context, x *exchange) {
 	cat, err := p.catalogue(ctx, x, listAge)
 	if err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	v, err := p.viewOf(x, cat)
 	if err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	cursor, _ := x.frame.params.Member("cursor").Str()
@@ -53,7 +53,7 @@ func (p *Proxy) toolsList(ctx context.Context, x *exchange) {
 		}
 		result, err := x.sealCursor(v.pages[i].result, v.pages[i].next)
 		if err != nil {
-			p.fail(ctx, x, err)
+			p.fail(x, err)
 			return
 		}
 		x.catalogue = cat.digest
@@ -66,7 +66,7 @@ func (p *Proxy) toolsList(ctx context.Context, x *exchange) {
 // listed records a list and sends it.
 func (p *Proxy) listed(ctx context.Context, x *exchange, result toolcall.JSON, shown, hidden int) {
 	if err := p.recordList(ctx, x, shown, hidden); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	x.out.result(x.frame.id, result)

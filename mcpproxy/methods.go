@@ -214,11 +214,11 @@ func (p *Proxy) dispatch(ctx context.Context, x *exchange) {
 	defer release()
 	x.method = p.methods.find(fromClient, request, x.frame.method, x.revision())
 	if err := x.ses.enter(x); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	if err := x.narrow(); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	x.method.serve(p, ctx, x)

@@ -78,7 +78,7 @@ func (p *Proxy) notify(ctx context.Context, x *exchange) {
 		p.relayNotice(ctx, x)
 	default:
 		if err := p.recordRemark(ctx, x); err != nil {
-			p.fail(ctx, x, err)
+			p.fail(x, err)
 			return
 		}
 		x.method.serve(p, ctx, x)
@@ -88,7 +88,7 @@ func (p *Proxy) notify(ctx context.Context, x *exchange) {
 // relayNotice forwards a notification.
 func (p *Proxy) relayNotice(ctx context.Context, x *exchange) {
 	if _, err := x.ses.leg.send(ctx, outbound{frame: x.frame, version: x.version, era: x.ses.era, headers: x.params}); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	x.out.empty(http.StatusAccepted)

@@ -221,11 +221,11 @@ func (p *Proxy) answered(ctx context.Context, x *exchange) {
 		return
 	}
 	if err := p.finishQuestion(ctx, x, q); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	if _, err := x.ses.leg.send(ctx, outbound{frame: restored, version: x.version, era: x.ses.era}); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	x.out.empty(http.StatusAccepted)

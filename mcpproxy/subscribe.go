@@ -28,7 +28,7 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 	filter = x.frame.params.Member("notifications") // as the upstream will read it
 	id, err := toolcall.NewID()
 	if err != nil {
-		p.fail(ctx, x, fmt.Errorf("make a call id: %w", err))
+		p.fail(x, fmt.Errorf("make a call id: %w", err))
 		return
 	}
 	verdicts := make([]audit.Record, 0, len(uris))
@@ -51,7 +51,7 @@ func (p *Proxy) subscribe(ctx context.Context, x *exchange) {
 	}
 	for _, c := range commits {
 		if err := c.Wait(ctx); err != nil {
-			p.fail(ctx, x, unrecorded(err))
+			p.fail(x, unrecorded(err))
 			return
 		}
 	}

@@ -17,7 +17,7 @@ func (p *Proxy) followTask(ctx context.Context, x *exchange) {
 		return
 	}
 	if err := p.begin(ctx, x); err != nil {
-		p.fail(ctx, x, err)
+		p.fail(x, err)
 		return
 	}
 	p.forward(ctx, x)
