@@ -105,9 +105,9 @@ func (o *options) report(out io.Writer, contenders []*contender, all map[string]
 
 // field is everything that runs during a comparison.
 type field struct {
+	processes
 	dir        string
 	contenders []*contender
-	processes  []*process
 }
 
 // start starts the upstream, the floor and, where guard names a binary,
@@ -142,47 +142,17 @@ func (f *field) start(guard string) error {
 	}
 	for _, durability := range durabilities {
 		name := "mcpguard-" + durability
-		dir := filepath.Join(f.dir, name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make a folder: %w", err)
-		}
-		listen, err := freeAddress()
+		proc, listen, tokens, err := f.guard(guard, filepath.Join(f.dir, name), name, guardFiles("http://"+upstream, durability))
 		if err != nil {
 			return err
 		}
-		token, err := writeGuard(dir, listen, "http://"+upstream, durability)
-		if err != nil {
-			return err
-		}
-		proc, err := f.launch(name, dir, listen, guard, "serve", "--config", "mcpguard.yaml")
-		if err != nil {
-			return err
-		}
-		f.add(name, listen, token, proc)
+		f.add(name, listen, tokens[0], proc)
 	}
 	return nil
-}
-
-func (f *field) launch(name, dir, listen, program string, args ...string) (*process, error) {
-	p, err := startProcess(dir, name, program, args...)
-	if err != nil {
-		return nil, err
-	}
-	f.processes = append(f.processes, p)
-	return p, p.listening(listen, startTime)
 }
 
 func (f *field) add(name, address, token string, proc *process) {
 	f.contenders = append(f.contenders, &contender{
 		name: name, base: &url.URL{Scheme: "http", Host: address}, token: token, guards: token != "", proc: proc,
 	})
-}
-
-// stop ends the contenders before the upstream that they talk to.
-func (f *field) stop() error {
-	var errs []error
-	for i := len(f.processes) - 1; i >= 0; i-- {
-		errs = append(errs, f.processes[i].stop())
-	}
-	return errors.Join(errs...)
 }

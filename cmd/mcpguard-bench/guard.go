@@ -72,25 +72,50 @@ record: {arguments: redacted, results: redacted, durability: %s}
 limits: {result: 64MiB, sessions: 10000, sessions_total: 20000}
 `
 
-// writeGuard writes the configuration of mcpguard in one durability mode into
-// dir, and returns the bearer token that it accepts.
-func writeGuard(dir, listen, upstreamURL, durability string) (token string, err error) {
-	var raw [32]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return "", fmt.Errorf("make a token: %w", err)
-	}
-	token = hex.EncodeToString(raw[:])
-	digest := sha256.Sum256([]byte(token))
-	paths := `"` + strings.Join(redactPaths[:], `", "`) + `"`
-	files := map[string]string{
-		"policy.yaml": fmt.Sprintf(guardPolicy, paths),
-		"mcpguard.yaml": fmt.Sprintf(guardConfig, listen, upstreamURL+benchPath, upstreamURL+bigPath,
-			hex.EncodeToString(digest[:]), durability),
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return "", fmt.Errorf("configure mcpguard: %w", err)
+// guardFiles configures mcpguard in one durability mode, with one caller.
+func guardFiles(upstreamURL, durability string) configure {
+	return func(listen string, digests [callers]string) map[string]string {
+		return map[string]string{
+			"policy.yaml":   fmt.Sprintf(guardPolicy, quotedPaths()),
+			"mcpguard.yaml": fmt.Sprintf(guardConfig, listen, upstreamURL+benchPath, upstreamURL+bigPath, digests[0], durability),
 		}
 	}
-	return token, nil
+}
+
+// quotedPaths are the paths to redact, as a policy lists them.
+func quotedPaths() string { return `"` + strings.Join(redactPaths[:], `", "`) + `"` }
+
+// callers is how many callers a guard can be configured for.
+const callers = 2
+
+// configure makes the files of a guard, by their names, of the address that it is
+// to listen at and the digests of its callers' tokens.
+type configure func(listen string, digests [callers]string) map[string]string
+
+// guard starts the mcpguard at program in dir, and returns where it listens and its
+// callers' tokens.
+func (r *processes) guard(program, dir, name string, files configure) (p *process, listen string, tokens [callers]string, err error) {
+	var digests [callers]string
+	for i := range tokens {
+		var raw [32]byte
+		if _, err := rand.Read(raw[:]); err != nil {
+			return nil, "", tokens, fmt.Errorf("make a token: %w", err)
+		}
+		tokens[i] = hex.EncodeToString(raw[:])
+		digest := sha256.Sum256([]byte(tokens[i]))
+		digests[i] = hex.EncodeToString(digest[:])
+	}
+	if listen, err = freeAddress(); err != nil {
+		return nil, "", tokens, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", tokens, fmt.Errorf("make a folder: %w", err)
+	}
+	for file, text := range files(listen, digests) {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			return nil, "", tokens, fmt.Errorf("configure mcpguard: %w", err)
+		}
+	}
+	p, err = r.launch(name, dir, listen, program, "serve", "--config", "mcpguard.yaml")
+	return p, listen, tokens, err
 }

@@ -166,9 +166,9 @@ func (h *hostile) round(ctx context.Context, dir string, at attack, w *waged, pr
 
 // hostileField is what runs during an attack.
 type hostileField struct {
+	processes
 	self      string
 	good, bad *contender
-	processes []*process
 }
 
 func (h *hostile) start(dir string) (*hostileField, error) {
@@ -184,41 +184,17 @@ func (h *hostile) start(dir string) (*hostileField, error) {
 	if err != nil {
 		return g, err
 	}
-	listen, err := freeAddress()
+	if _, err := g.launch("upstream", dir, upstream, g.self, "hostile-upstream", "-listen", upstream); err != nil {
+		return g, err
+	}
+	_, listen, tokens, err := g.guard(h.guard, dir, "mcpguard", hostileFiles("http://"+upstream))
 	if err != nil {
-		return g, err
-	}
-	good, bad, err := writeHostileGuard(dir, listen, "http://"+upstream)
-	if err != nil {
-		return g, err
-	}
-	if err := g.launch("upstream", dir, upstream, g.self, "hostile-upstream", "-listen", upstream); err != nil {
-		return g, err
-	}
-	if err := g.launch("mcpguard", dir, listen, h.guard, "serve", "--config", "mcpguard.yaml"); err != nil {
 		return g, err
 	}
 	base := &url.URL{Scheme: "http", Host: listen}
-	g.good = &contender{name: "mcpguard", base: base, token: good, guards: true}
-	g.bad = &contender{name: "mcpguard", base: base, token: bad, guards: true}
+	g.good = &contender{name: "mcpguard", base: base, token: tokens[0], guards: true}
+	g.bad = &contender{name: "mcpguard", base: base, token: tokens[1], guards: true}
 	return g, nil
-}
-
-func (g *hostileField) launch(name, dir, listen, program string, args ...string) error {
-	p, err := startProcess(dir, name, program, args...)
-	if err != nil {
-		return err
-	}
-	g.processes = append(g.processes, p)
-	return p.listening(listen, startTime)
-}
-
-func (g *hostileField) stop() error {
-	var errs []error
-	for _, p := range slices.Backward(g.processes) {
-		errs = append(errs, p.stop())
-	}
-	return errors.Join(errs...)
 }
 
 // bystander measures the p99 of a caller that keeps to the rules. Every call must

@@ -1,14 +1,6 @@
 package main
 
-import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-)
+import "fmt"
 
 // hostilePolicy gives both callers the same rights, and lets the server ask. %s is
 // the list of paths to redact.
@@ -38,26 +30,12 @@ identity:
     - {name: bad, owner: fran@example.com, sha256: "%s", groups: [bench], expires: 2099-12-31}
 `
 
-// writeHostileGuard writes a configuration with two callers into dir, and returns
-// their tokens.
-func writeHostileGuard(dir, listen, upstreamURL string) (good, bad string, err error) {
-	var tokens, digests [2]string
-	for i := range tokens {
-		var raw [32]byte
-		if _, err := rand.Read(raw[:]); err != nil {
-			return "", "", fmt.Errorf("make a token: %w", err)
-		}
-		tokens[i] = hex.EncodeToString(raw[:])
-		digest := sha256.Sum256([]byte(tokens[i]))
-		digests[i] = hex.EncodeToString(digest[:])
-	}
-	for name, text := range map[string]string{
-		"policy.yaml":   fmt.Sprintf(hostilePolicy, `"`+strings.Join(redactPaths[:], `", "`)+`"`),
-		"mcpguard.yaml": fmt.Sprintf(hostileConfig, listen, upstreamURL+benchPath, digests[0], digests[1]),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return "", "", fmt.Errorf("configure mcpguard: %w", err)
+// hostileFiles configures mcpguard with two callers, the good one and the bad one.
+func hostileFiles(upstreamURL string) configure {
+	return func(listen string, digests [callers]string) map[string]string {
+		return map[string]string{
+			"policy.yaml":   fmt.Sprintf(hostilePolicy, quotedPaths()),
+			"mcpguard.yaml": fmt.Sprintf(hostileConfig, listen, upstreamURL+benchPath, digests[0], digests[1]),
 		}
 	}
-	return tokens[0], tokens[1], nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,6 +47,28 @@ func startProcess(dir, name, program string, args ...string) (*process, error) {
 		close(p.exited)
 	}()
 	return p, nil
+}
+
+// processes are the programs of a measurement, in the order in which they started.
+type processes []*process
+
+// launch starts a program in dir and waits until it listens.
+func (r *processes) launch(name, dir, listen, program string, args ...string) (*process, error) {
+	p, err := startProcess(dir, name, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	*r = append(*r, p)
+	return p, p.listening(listen, startTime)
+}
+
+// stop ends them, those first that talk to others.
+func (r *processes) stop() error {
+	var errs []error
+	for _, p := range slices.Backward(*r) {
+		errs = append(errs, p.stop())
+	}
+	return errors.Join(errs...)
 }
 
 // listening waits until the program takes connections at address.
