@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	guard "mcpguard/cmd/mcpguard"
 )
 
 // Peers are MCP clients, servers and suites that nobody here wrote. `make peers`
@@ -31,33 +33,10 @@ func peer(t *testing.T, path ...string) string {
 	return name
 }
 
-// lacking ends a test whose real dependency is not there: skipped, saying why,
-// or failed where MCPGUARD_TEST_REQUIRE=all says that nothing may be missing.
+// lacking ends a test whose peer is not there: see [guard.Lacking].
 func lacking(t *testing.T, what string, why error) {
 	t.Helper()
-	message, fails := whenLacking(os.Getenv("MCPGUARD_TEST_REQUIRE"), what, why)
-	if fails {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-}
-
-func whenLacking(require, what string, why error) (message string, fails bool) {
-	if require == "all" {
-		return fmt.Sprintf("%s is missing, and MCPGUARD_TEST_REQUIRE=all: %v (make peers, or make agents, installs it)", what, why), true
-	}
-	return fmt.Sprintf("SKIP: %s is missing: %v (make peers, or make agents, installs it)", what, why), false
-}
-
-func TestWhenLacking(t *testing.T) {
-	why := errors.New("no such file")
-	message, fails := whenLacking("", "everything-server", why)
-	if fails || message != "SKIP: everything-server is missing: no such file (make peers, or make agents, installs it)" {
-		t.Errorf("%q, fails %v; want a skip that says what and why", message, fails)
-	}
-	if message, fails := whenLacking("all", "everything-server", why); !fails || !strings.Contains(message, "no such file") {
-		t.Errorf("where all is required: %q, fails %v; want a failure that says why", message, fails)
-	}
+	guard.Lacking(t, what, fmt.Errorf("%w (make peers, or make agents, installs it)", why))
 }
 
 // node is a Node that the suite and the Inspector run on, and the folder where

@@ -203,7 +203,7 @@ func (r *soakRun) settled(t *testing.T, upstream *httptest.Server, most holding)
 		runtime.ReadMemStats(&memory)
 		files, err := os.ReadDir("/dev/fd")
 		if err != nil {
-			lackingHere(t, "the list of open files", err)
+			Lacking(t, "the list of open files", err)
 		}
 		now := holding{runtime.NumGoroutine(), len(files), memory.HeapAlloc}
 		if sessions == 0 && requests == 0 && now.goroutines <= most.goroutines+soakGoroutines && now.files <= most.files+soakFiles {
@@ -301,14 +301,4 @@ func checkSoakRecord(t *testing.T, run *soakRun) {
 	if ran := run.up.executions.Load(); ran > int64(len(intents)) {
 		t.Errorf("%d calls ran, and %d have an intent", ran, len(intents))
 	}
-}
-
-// lackingHere ends a test whose dependency is not there; see lacking, of the
-// tests that drive the binary.
-func lackingHere(t *testing.T, what string, why error) {
-	t.Helper()
-	if os.Getenv("MCPGUARD_TEST_REQUIRE") == "all" {
-		t.Fatalf("%s is missing, and MCPGUARD_TEST_REQUIRE=all: %v", what, why)
-	}
-	t.Skipf("SKIP: %s is missing: %v", what, why)
 }
