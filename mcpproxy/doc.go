@@ -11,7 +11,7 @@
 //	http.go     ServeHTTP    Host, Origin, route, headers; Authenticate; body read whole
 //	era.go      eraOf        legacy (sessions) or modern (2026-07-28, stateless)
 //	frame.go    readFrame    strict envelope: request, notification or response
-//	session.go  find/revive  the session that the handle names, if it is the caller's
+//	session.go  find         the session that the handle names, if it is the caller's
 //	batch.go    batch        2025-03-26 alone: message by message
 //	http.go     serve        one message of a session, however it came
 //	methods.go  dispatch     one row per message (methodtable.go); others need a policy rule
