@@ -47,8 +47,10 @@ Exit code 3: there is such a change.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := oneOf(o.failOn, "", toolpolicy.Loosened.String(), toolpolicy.Tightened.String()); err != nil {
-				return usageError(fmt.Errorf("--fail-on: %w", err))
+			if cmd.Flags().Changed("fail-on") {
+				if err := oneOf(o.failOn, toolpolicy.Loosened.String(), toolpolicy.Tightened.String()); err != nil {
+					return usageError(fmt.Errorf("--fail-on: %w", err))
+				}
 			}
 			var policies [2]*toolpolicy.Policy
 			for i, path := range args {

@@ -17,7 +17,7 @@ import (
 
 // unused lists the grants of a policy that decided no recorded call since a time.
 func (o *accessOptions) unused(ctx context.Context, env *environment, p *toolpolicy.Policy) error {
-	since, err := parseSince(o.unusedSince, env.now())
+	since, err := parseSince("--unused-since", o.unusedSince, env.now())
 	if err != nil {
 		return usageError(err)
 	}

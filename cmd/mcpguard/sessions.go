@@ -81,7 +81,7 @@ func (f *sessionFilter) parse(now time.Time) (audit.Filter, error) {
 		return filter, hinted{fmt.Sprintf("--limit %d is negative", f.limit), "--limit 50"}
 	}
 	if f.since != "" {
-		since, err := parseSince(f.since, now)
+		since, err := parseSince("--since", f.since, now)
 		if err != nil {
 			return filter, err
 		}
@@ -101,9 +101,9 @@ func (f *sessionFilter) parse(now time.Time) (audit.Filter, error) {
 	return filter, nil
 }
 
-// parseSince reads a span before now or a time. A date begins where the
-// computer is.
-func parseSince(text string, now time.Time) (time.Time, error) {
+// parseSince reads a span before now or a time, the value of a flag. A date begins
+// where the computer is.
+func parseSince(flag, text string, now time.Time) (time.Time, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
 			return now.AddDate(0, 0, -n), nil
@@ -118,7 +118,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	if at, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
 		return at, nil
 	}
-	return time.Time{}, hinted{fmt.Sprintf("--since %q is no time", text), "--since 24h, --since 7d or --since 2026-03-01"}
+	return time.Time{}, hinted{fmt.Sprintf("%s %q is no time", flag, text), fmt.Sprintf("%[1]s 24h, %[1]s 7d or %[1]s 2026-03-01", flag)}
 }
 
 // withReader opens the store for reading: the one that the flag or the
