@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"go.yaml.in/yaml/v4"
+
+	"mcpguard/toolpolicy"
 )
 
 // hasTopKey reports whether a YAML text is a mapping with a key. What cannot be
@@ -21,16 +23,30 @@ func hasTopKey(text []byte, key string) bool {
 	return false
 }
 
-// notAPolicy is an error where a text that is no policy is a configuration, so
-// that its reader is not told of every key of it.
+// notAPolicy is an error where a text that is no policy is a configuration, or tests
+// of a policy, so that its reader is not told of every key of it.
 func notAPolicy(path string, text []byte) error {
-	if !hasTopKey(text, "upstreams") || hasTopKey(text, "roles") {
+	switch {
+	case hasTopKey(text, "roles"):
 		return nil
+	case hasTopKey(text, "upstreams"):
+		return hinted{fmt.Sprintf("%s is a configuration, not a policy", path), "the file that its key policy names, or --config " + path}
+	case hasTopKey(text, "policy") && (hasTopKey(text, "tests") || hasTopKey(text, "sessions")):
+		return hinted{fmt.Sprintf("%s has tests of a policy, and is none", path), "mcpguard policy test " + path}
 	}
-	return hinted{fmt.Sprintf("%s is a configuration, not a policy", path), "the file that its key policy names, or --config " + path}
+	return nil
 }
 
-// notAConfiguration is the same the other way round.
+// loadTests reads tests of a policy, and says so where it was given a policy.
+func loadTests(path string, text []byte) (*toolpolicy.TestFile, error) {
+	tests, err := toolpolicy.LoadTests(path, text)
+	if err != nil && hasTopKey(text, "roles") && !hasTopKey(text, "policy") {
+		return nil, fmt.Errorf("read policy tests: %w", hinted{fmt.Sprintf("%s is a policy, and has no tests", path), "mcpguard policy check " + path})
+	}
+	return tests, err
+}
+
+// notAConfiguration is notAPolicy the other way round.
 func notAConfiguration(path string, text []byte) error {
 	if !hasTopKey(text, "roles") || hasTopKey(text, "upstreams") {
 		return nil

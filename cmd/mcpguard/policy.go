@@ -316,7 +316,7 @@ func readPolicyTests(path string) (*policyTests, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read policy tests: %w", err)
 	}
-	file, err := toolpolicy.LoadTests(path, text)
+	file, err := loadTests(path, text)
 	if err != nil {
 		return nil, err
 	}

@@ -206,7 +206,7 @@ func readCalls(path string, catalogue *toolpolicy.Catalogue) ([]toolpolicy.Named
 	if !isYAML(path) {
 		return toolpolicy.ReadCalls(path, text, catalogue)
 	}
-	tests, err := toolpolicy.LoadTests(path, text)
+	tests, err := loadTests(path, text)
 	if err != nil {
 		return nil, err
 	}

@@ -236,7 +236,7 @@ func (f *explainFlags) caller(policy, tools string) (toolcall.Caller, string, er
 	if err != nil {
 		return toolcall.Caller{}, "", fmt.Errorf("read policy tests: %w", err)
 	}
-	tests, err := toolpolicy.LoadTests(path, text)
+	tests, err := loadTests(path, text)
 	if err != nil {
 		return toolcall.Caller{}, "", err
 	}
