@@ -14,7 +14,7 @@ func newConfigCommand(env *environment) *cobra.Command {
 		Use:     "config",
 		Short:   "Look at the configuration",
 		Example: "  mcpguard config show --origin",
-		Args:    cobra.NoArgs,
+		Args:    onlySubcommands,
 		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(newConfigShowCommand(env))
@@ -25,8 +25,9 @@ func newConfigShowCommand(env *environment) *cobra.Command {
 	var flags overrides
 	var withOrigin bool
 	cmd := &cobra.Command{
-		Use:   "show",
-		Short: "Show every setting as it takes effect",
+		Use:        "show",
+		SuggestFor: []string{"check", "validate", "print"},
+		Short:      "Show every setting as it takes effect",
 		Long: `Show every setting as it takes effect: a flag wins over MCPGUARD_ variables,
 these over the file, the file over the defaults. What could be a secret is
 shown as its reference, or as [secret].`,

@@ -18,7 +18,7 @@ func newPolicyCommand(env *environment) *cobra.Command {
 		Use:     "policy",
 		Short:   "Check, test, explain, compare, lay out and reload policies",
 		Example: "  mcpguard policy check policy.yaml\n  mcpguard policy test",
-		Args:    cobra.NoArgs,
+		Args:    onlySubcommands,
 		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(newPolicyCheckCommand(env), newPolicyTestCommand(env), newPolicyDiffCommand(env), newPolicyAccessCommand(env), newPolicyInitCommand(env),
@@ -30,8 +30,9 @@ func newPolicyCommand(env *environment) *cobra.Command {
 func newPolicyCheckCommand(env *environment) *cobra.Command {
 	var lint lintOptions
 	cmd := &cobra.Command{
-		Use:   "check [FILE|FOLDER...]",
-		Short: "Report every mistake of a policy, and what is most likely one",
+		Use:        "check [FILE|FOLDER...]",
+		SuggestFor: []string{"validate", "lint", "verify"},
+		Short:      "Report every mistake of a policy, and what is most likely one",
 		Long: `Report every mistake of a policy, each at its line and column. Every argument is
 a policy of its own: a file, or a folder whose .yaml files make one policy
 together. Without an argument it is the policy of the configuration.

@@ -16,8 +16,9 @@ import (
 func newPolicyFmtCommand(env *environment) *cobra.Command {
 	var write, list, check bool
 	cmd := &cobra.Command{
-		Use:   "fmt [FILE|FOLDER|-...]",
-		Short: "Lay policies and their tests out in one way",
+		Use:        "fmt [FILE|FOLDER|-...]",
+		SuggestFor: []string{"format"},
+		Short:      "Lay policies and their tests out in one way",
 		Long: `Lay policies and their tests out in one way: two spaces a level, comments of
 neighbouring lines in one column, braces that do not fit on a line opened. What
 the files say, its order and its comments stay. The result goes to the standard output; with -w it replaces the

@@ -24,8 +24,9 @@ type initOptions struct {
 func newPolicyInitCommand(env *environment) *cobra.Command {
 	var o initOptions
 	cmd := &cobra.Command{
-		Use:   "init --from-upstreams [FILE]",
-		Short: "Begin a policy with what the upstreams define",
+		Use:        "init --from-upstreams [FILE]",
+		SuggestFor: []string{"new", "create"},
+		Short:      "Begin a policy with what the upstreams define",
 		Long: `Write a policy that denies everything, with a line for every tool, prompt and
 resource of the configured upstreams that is commented out: take away the # before
 what somebody needs. Tools are grouped by risk. What a server says of itself only

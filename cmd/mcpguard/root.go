@@ -43,6 +43,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 a check found problems,
 are for commands to come.
 Errors are text on stderr, whatever --output says.`,
 		Example:           "  mcpguard serve --config mcpguard.yaml\n  mcpguard policy check policy.yaml",
+		Args:              onlySubcommands,
 		RunE:              needsSubcommand,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -80,6 +81,27 @@ func checkOutput(env *environment) error {
 	}
 	env.started = true
 	return nil
+}
+
+// onlySubcommands refuses a word that is none of the commands below, and guesses
+// which was meant: by its spelling, or as other programs call it (SuggestFor).
+func onlySubcommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	meant := ""
+	var names []string
+	for _, c := range cmd.Commands() {
+		if !c.IsAvailableCommand() {
+			continue
+		}
+		names = append(names, c.Name())
+		if slices.Contains(c.SuggestFor, args[0]) {
+			meant = c.Name()
+		}
+	}
+	meant = cmp.Or(meant, nearest(args[0], names), "--help")
+	return hinted{fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath()), cmd.CommandPath() + " " + meant}
 }
 
 // needsSubcommand is what a command does that only groups others.

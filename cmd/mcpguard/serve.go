@@ -34,8 +34,9 @@ func newServeCommand(env *environment) *cobra.Command {
 	var flags overrides
 	var until string
 	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Guard MCP servers: decide, redact and record every call",
+		Use:        "serve",
+		SuggestFor: []string{"start", "run"},
+		Short:      "Guard MCP servers: decide, redact and record every call",
 		Long: `serve listens for agents and stands in front of the configured MCP servers. It
 ends at SIGTERM or SIGINT, when the calls under way have their outcome. It reads
 its policy again when the files change, at SIGHUP and at mcpguard policy reload:

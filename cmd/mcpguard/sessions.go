@@ -23,7 +23,7 @@ func newSessionsCommand(env *environment) *cobra.Command {
 		Use:     "sessions",
 		Short:   "Read recorded sessions",
 		Example: "  mcpguard sessions ls --since 24h\n  mcpguard sessions show latest",
-		Args:    cobra.NoArgs,
+		Args:    onlySubcommands,
 		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(newSessionsListCommand(env), newSessionsShowCommand(env))
@@ -39,8 +39,9 @@ type sessionFilter struct {
 func newSessionsListCommand(env *environment) *cobra.Command {
 	var f sessionFilter
 	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List recorded sessions, the newest first",
+		Use:        "ls",
+		SuggestFor: []string{"list"},
+		Short:      "List recorded sessions, the newest first",
 		Long: `List recorded sessions, the newest first. REFUSED counts calls that never
 reached the upstream, FAILED those that were forwarded and did not end well, or
 of which nobody knows how they ended. The server may be running. Every mcpguard

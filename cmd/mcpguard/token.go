@@ -18,7 +18,7 @@ func newTokenCommand(env *environment) *cobra.Command {
 		Use:     "token",
 		Short:   "Make tokens for agents",
 		Example: "  mcpguard token new --name nightly-agent --owner sam@example.com --groups ci --expires 90d",
-		Args:    cobra.NoArgs,
+		Args:    onlySubcommands,
 		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(newTokenNewCommand(env))
@@ -37,8 +37,9 @@ type tokenEntry struct {
 func newTokenNewCommand(env *environment) *cobra.Command {
 	var entry tokenEntry
 	cmd := &cobra.Command{
-		Use:   "new",
-		Short: "Make a token and the entry for identity.tokens",
+		Use:        "new",
+		SuggestFor: []string{"create", "add"},
+		Short:      "Make a token and the entry for identity.tokens",
 		Long: `Make a token and the entry for identity.tokens in mcpguard.yaml. The token is
 shown once: the entry holds its digest only. Nothing is written anywhere.`,
 		Example: "  mcpguard token new --name nightly-agent --owner sam@example.com --groups ci,eng --expires 2027-01-31\n" +

@@ -21,7 +21,7 @@ func newToolsCommand(env *environment) *cobra.Command {
 resource templates and instructions. What changes is hidden until somebody
 accepts it.`,
 		Example: "  mcpguard tools ls --waiting\n  mcpguard tools diff crm/refund\n  mcpguard tools accept crm/refund",
-		Args:    cobra.NoArgs,
+		Args:    onlySubcommands,
 		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(newToolsListCommand(env), newToolsDiffCommand(env), newToolsAcceptCommand(env), newToolsLockCommand(env))
@@ -32,8 +32,9 @@ func newToolsListCommand(env *environment) *cobra.Command {
 	var url, upstream string
 	var waiting bool
 	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List what upstreams define, and what became of it",
+		Use:        "ls",
+		SuggestFor: []string{"list"},
+		Short:      "List what upstreams define, and what became of it",
 		Long: `List every definition that was seen of upstreams. STATE is accepted (shown),
 alerted (shown, and somebody should look at it) or quarantined (hidden, and
 refused like what does not exist). CAUSES says why: new, a changed wording,
