@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,7 +29,7 @@ Exit code 3: something waits to be accepted.`,
 		Example: "  mcpguard tools diff\n  mcpguard tools diff crm/refund",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			want := func(p *toolcall.Pin) bool { return p.State != toolcall.PinAccepted }
+			named := func(*toolcall.Pin) bool { return true }
 			if len(args) == 1 || kind != "" {
 				arg := "*/*"
 				if len(args) == 1 {
@@ -38,9 +39,8 @@ Exit code 3: something waits to be accepted.`,
 				if err != nil {
 					return usageError(err)
 				}
-				want = func(p *toolcall.Pin) bool {
-					return p.State != toolcall.PinAccepted && (len(args) == 0 || p.Upstream == t.Upstream && p.Name == t.Name) &&
-						(t.Kind == toolcall.NoPinKind || p.Kind == t.Kind)
+				named = func(p *toolcall.Pin) bool {
+					return (len(args) == 0 || p.Upstream == t.Upstream && p.Name == t.Name) && (t.Kind == toolcall.NoPinKind || p.Kind == t.Kind)
 				}
 			}
 			return withReader(cmd.Context(), env, url, func(r *store.Reader) error {
@@ -48,13 +48,27 @@ Exit code 3: something waits to be accepted.`,
 				if err != nil {
 					return err
 				}
-				return showDiffs(cmd.Context(), env, r, pinsWhere(all, want))
+				some := pinsWhere(all, named)
+				if len(args) == 1 && len(some) == 0 { // a check must not pass because a name is misspelt
+					return neverSeen(args[0], all)
+				}
+				return showDiffs(cmd.Context(), env, r, pinsWhere(some, func(p *toolcall.Pin) bool { return p.State != toolcall.PinAccepted }))
 			})
 		},
 	}
 	bindStore(cmd, &url)
 	bindKind(cmd, &kind)
 	return cmd
+}
+
+// neverSeen is the error where a command names a definition that no upstream has
+// shown.
+func neverSeen(name string, all []toolcall.Pin) error {
+	var names []string
+	for i := range all {
+		names = append(names, all[i].Upstream+"/"+all[i].Name)
+	}
+	return fail(exitUsage, fmt.Errorf("show what waits: no such definition was seen: %s", name), cmp.Or(nearest(name, names), "mcpguard tools ls"))
 }
 
 // pinTexts is where the words of definitions are.

@@ -179,6 +179,9 @@ func TestToolsAreSeenAndAccepted(t *testing.T) {
 	}
 	diff := p.command(exitProblems, "tools", "diff", "crm/refund")
 	wants(t, "diff", diff, "tool crm/refund: quarantined (wording,hidden)", `-   "description": "Refunds a payment.",`, `+   "description": "Refunds a payment.\n`, `id_rsa\u{200b}.`, `      "properties": {`)
+	wants(t, "diff of what waits not", p.command(exitOK, "tools", "diff", "crm/echo"), "nothing waits to be accepted")
+	wants(t, "diff of a misspelt name", p.command(exitUsage, "tools", "diff", "crm/refunds"), "no such definition was seen: crm/refunds\ntry: crm/refund\n")
+	wants(t, "diff of another kind", p.command(exitUsage, "tools", "diff", "crm/refund", "--kind", "prompt"), "no such definition was seen")
 	var found []diffJSON
 	if err := json.Unmarshal([]byte(p.command(exitProblems, "tools", "diff", "-o", "json")), &found); err != nil || len(found) != 2 {
 		t.Fatalf("as JSON: %+v, %v", found, err)
