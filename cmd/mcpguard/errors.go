@@ -43,7 +43,7 @@ func (f *failure) Unwrap() error { return f.err }
 func fail(code int, err error, try string) error { return &failure{code, err, try} }
 
 // usageError is an error of the command line or the configuration.
-func usageError(err error) error { return fail(exitUsage, err, hintOf(err)) }
+func usageError(err error) error { return fail(exitUsage, err, tryOf(err)) }
 
 // tryOf is what an error, whatever it is, says to try.
 func tryOf(err error) string {

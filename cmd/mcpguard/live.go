@@ -247,15 +247,26 @@ func tellFailures(all []definitions, cfg *Config, env *environment) error {
 
 // readCatalogueFile reads a recorded catalogue.
 func readCatalogueFile(path string) (*toolpolicy.Catalogue, error) {
+	const from = "mcpguard tools lock prints one, and mcpguard policy init --from-upstreams --lock writes one"
 	text, err := readBounded(path, maxLockText)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("read the tools: %w", err))
+		return nil, fail(exitUsage, fmt.Errorf("read the tools: %w", err), from)
 	}
 	c, err := toolpolicy.ReadCatalogue(path, text)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, fail(exitUsage, err, from)
 	}
 	return c, nil
+}
+
+// nearestTool is the tool of a catalogue that a misspelt upstream/name most likely
+// meant, or "".
+func nearestTool(c *toolpolicy.Catalogue, target string) string {
+	var names []string
+	for _, def := range c.Tools() {
+		names = append(names, def.Upstream+"/"+def.Name)
+	}
+	return nearest(target, names)
 }
 
 // knowing are the flags of commands that hold a policy against what upstreams define.

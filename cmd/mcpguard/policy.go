@@ -323,7 +323,7 @@ func readPolicyTests(path string) (*policyTests, error) {
 	}
 	t := &policyTests{path, file}
 	if name := file.ToolsPath(); name != "" {
-		text, err := readBounded(t.beside(name), maxPolicyFile*16)
+		text, err := readBounded(t.beside(name), maxLockText)
 		if err != nil {
 			return nil, fmt.Errorf("read the tools of %s: %w", path, err)
 		}

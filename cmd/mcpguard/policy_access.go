@@ -120,7 +120,7 @@ func (o *accessOptions) run(env *environment, p *toolpolicy.Policy, catalogue *t
 			return usageError(hinted{fmt.Sprintf("--tool %q is no tool", o.tool), "--tool UPSTREAM/NAME"})
 		}
 		if catalogue != nil && catalogue.Tool(upstream, name) == nil {
-			return usageError(fmt.Errorf("--tool %s: no upstream defines it", o.tool))
+			return usageError(hinted{fmt.Sprintf("--tool %s: no upstream defines it", o.tool), nearestTool(catalogue, o.tool)})
 		}
 		targets = []toolpolicy.Target{{Kind: toolcall.Tool, Upstream: upstream, Name: name}}
 	}

@@ -115,6 +115,9 @@ Exit code 0, whatever the decision is.`,
 
 func explainCall(env *environment, path string, f *explainFlags) error {
 	policy, err := loadPolicy(path)
+	if upstream, name, ok := strings.Cut(path, "/"); ok && upstream != "" && name != "" && !isYAML(path) && !f.targetGiven() && errors.Is(err, fs.ErrNotExist) {
+		return fail(exitUsage, err, "--call "+path)
+	}
 	if err != nil {
 		return usageError(err)
 	}
@@ -173,17 +176,13 @@ func definitionOf(c *toolcall.Call, tools string) (*toolcall.ToolDef, error) {
 	if tools == "" {
 		return toolpolicy.Declaring(c.Upstream, c.Name, c.Args), nil
 	}
-	text, err := readBounded(tools, maxPolicyFile*16)
-	if err != nil {
-		return nil, fmt.Errorf("read the tools: %w", err)
-	}
-	catalogue, err := toolpolicy.ReadCatalogue(tools, text)
+	catalogue, err := readCatalogueFile(tools)
 	if err != nil {
 		return nil, err
 	}
 	def := catalogue.Tool(c.Upstream, c.Name)
 	if def == nil {
-		return nil, fmt.Errorf("explain a call: %s has no tool %s", tools, c.Target())
+		return nil, hinted{fmt.Sprintf("explain a call: %s has no tool %s", tools, c.Target()), nearestTool(catalogue, c.Target())}
 	}
 	return def, nil
 }
@@ -208,11 +207,12 @@ func (f *explainFlags) arguments(env *environment) (toolcall.JSON, error) {
 		text = string(read)
 	}
 	args, err := toolcall.Parse(strings.TrimSpace(text), toolcall.Limits{Bytes: maxPolicyFile, Depth: 128})
+	const example = `--args '{"id": 7}'`
 	if err != nil {
-		return args, fmt.Errorf("read the arguments: %w", err)
+		return args, hinted{fmt.Sprintf("read the arguments: %s", err), example}
 	}
 	if args.Type() != toolcall.ObjectType {
-		return args, hinted{"read the arguments: they must be a JSON object", `--args '{"id": 7}'`}
+		return args, hinted{"read the arguments: they must be a JSON object", example}
 	}
 	return args, nil
 }

@@ -110,7 +110,7 @@ func recordedCall(all []*moment, id string) (*moment, error) {
 		found = m
 	}
 	if found == nil {
-		return nil, fail(exitFailure, fmt.Errorf("explain call %s: the session has no such call", id), "--session, or mcpguard sessions show -o json")
+		return nil, fail(exitUsage, fmt.Errorf("explain call %s: the session has no such call", id), "--session SESSION, or mcpguard sessions show SESSION -o json for the ids of its calls")
 	}
 	return found, nil
 }

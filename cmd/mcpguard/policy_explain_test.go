@@ -125,7 +125,7 @@ func TestExplainRecorded(t *testing.T) {
 	if _, errs, code := explainOutput(t, "--store", url, "--record", call.String()); code != exitFailure || !strings.Contains(errs, "does not keep its arguments") {
 		t.Errorf("withheld: %d %s", code, errs)
 	}
-	if _, errs, code := explainOutput(t, "--store", url, "--record", "ffffffff"); code != exitFailure || !strings.Contains(errs, "no such call") {
+	if _, errs, code := explainOutput(t, "--store", url, "--record", "ffffffff"); code != exitUsage || !strings.Contains(errs, "no such call") {
 		t.Errorf("unknown: %d %s", code, errs)
 	}
 	if _, errs, code := explainOutput(t, "--store", url, "--record", call.String(), "--groups", "ops"); code != exitUsage || !strings.Contains(errs, "the record says who asked") {

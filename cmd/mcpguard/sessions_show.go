@@ -20,9 +20,9 @@ func newSessionsShowCommand(env *environment) *cobra.Command {
 	var url string
 	var full bool
 	cmd := &cobra.Command{
-		Use:   "show ID|PREFIX|latest",
+		Use:        "show ID|PREFIX|latest",
 		SuggestFor: []string{"get", "view"},
-		Short: "Show what happened in a session, call by call",
+		Short:      "Show what happened in a session, call by call",
 		Long: `Show what happened in a session, call by call: the decision and the rule that
 made it, the arguments and the result as policy keeps them, how the call ended
 and how long it took, and what was redacted. The server may be running.`,
