@@ -62,7 +62,7 @@ Clients: ` + clientNames() + `.`,
 	flags.BoolVar(&o.print, "print", false, "print the entry; nothing else is available in this version")
 	flags.StringVar(&o.url, "url", "", "endpoint of mcpguard, `URL` (default "+defaultEndpoint+")")
 	flags.StringVar(&o.name, "name", "mcpguard", "the server's `NAME` in the agent")
-	flags.StringVar(&o.auth, "auth", authToken, "how the agent proves who it is: token, or none where trust_loopback is on")
+	flags.StringVar(&o.auth, "auth", authToken, "`HOW` the agent proves who it is: token, or none where trust_loopback is on")
 	flags.StringVar(&o.tokenFile, "token-file", "~/.config/mcpguard/token", "`FILE` with the token, mode 0600, for agents that need a bridge")
 	flags.StringVar(&o.command, "command", "mcpguard", "`PATH` of mcpguard, for agents that start it")
 	flags.StringVar(&o.policy, "policy", "", "`PATH` of the policy of a COMMAND")

@@ -75,7 +75,7 @@ Exit code 3: there is such a change.`,
 	}
 	o.knowing.bind(cmd)
 	cmd.Flags().StringSliceVar(&o.calls, "calls", nil, "compare over the calls of `FILE`; repeatable")
-	cmd.Flags().StringVar(&o.failOn, "fail-on", "", "exit code 3 for what is loosened, or tightened")
+	cmd.Flags().StringVar(&o.failOn, "fail-on", "", "exit code 3 for a change of this `DRIFT`: loosened or tightened")
 	completeFlag(cmd, "fail-on", toolpolicy.Loosened.String(), toolpolicy.Tightened.String())
 	return cmd
 }

@@ -101,7 +101,7 @@ Exit code 0, whatever the decision is.`,
 		if kind == toolcall.Tool {
 			name = "call"
 		}
-		f.targets[kind] = flags.String(name, "", "what is asked for: a "+kind.String()+", `UPSTREAM/NAME`")
+		f.targets[kind] = flags.String(name, "", "what is asked for: a "+kind.String()+", `UPSTREAM/"+explainedBy(kind)+"`")
 	}
 	flags.StringVar(&f.args, "args", "", "the arguments: a `JSON` object, @FILE, or - for the standard input")
 	flags.StringVar(&f.at, "at", "", "when the call comes in, a `TIME` of RFC 3339 (default now)")
@@ -111,6 +111,14 @@ Exit code 0, whatever the decision is.`,
 	flags.StringVar(&f.session, "session", "latest", "the `SESSION` of that call: id, prefix or latest")
 	bindStore(cmd, &f.store)
 	return cmd
+}
+
+// explainedBy is what follows the upstream in the flag of a kind.
+func explainedBy(kind toolcall.Kind) string {
+	if kind == toolcall.Resource {
+		return "URI"
+	}
+	return "NAME"
 }
 
 func explainCall(env *environment, path string, f *explainFlags) error {

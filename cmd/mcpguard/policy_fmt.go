@@ -21,9 +21,9 @@ func newPolicyFmtCommand(env *environment) *cobra.Command {
 		Short:      "Lay policies and their tests out in one way",
 		Long: `Lay policies and their tests out in one way: two spaces a level, comments of
 neighbouring lines in one column, braces that do not fit on a line opened. What
-the files say, its order and its comments stay. The result goes to the standard output; with -w it replaces the
-file. A folder means its .yaml files, tests included, - the standard input, and
-no argument the policy of the configuration.
+the files say, its order and its comments stay. The result goes to the standard
+output; with -w it replaces the file. A folder means its .yaml files, tests
+included, - the standard input, and no argument the policy of the configuration.
 
 Exit code 3: a file has mistakes that keep it from being read, or with --check a
 file is not laid out so.`,
@@ -44,7 +44,7 @@ file is not laid out so.`,
 	}
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the result to the file")
 	cmd.Flags().BoolVarP(&list, "list", "l", false, "name the files that are laid out otherwise, instead of showing the result")
-	cmd.Flags().BoolVar(&check, "check", false, "the same, and exit with code 3 if there are any")
+	cmd.Flags().BoolVar(&check, "check", false, "name them, and exit with code 3 if there are any; write nothing")
 	return cmd
 }
 

@@ -53,7 +53,7 @@ Errors are text on stderr, whatever --output says.`,
 	root.SetIn(env.stdin)
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	root.PersistentFlags().StringVarP(&env.output, "output", "o", outputTable, "form of the output: table, json or jsonl")
+	root.PersistentFlags().StringVarP(&env.output, "output", "o", outputTable, "`FORM` of the output: table, json or jsonl")
 	root.PersistentFlags().StringVar(&env.config, "config", "", "configuration `FILE` (default mcpguard.yaml, or MCPGUARD_CONFIG)")
 	completeFlag(root, "output", outputTable, outputJSON, outputJSONL)
 	root.AddCommand(

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mcpguard/audit"
 	"mcpguard/store"
@@ -30,6 +31,16 @@ func TestCommandTree(t *testing.T) {
 		if c.RunE == nil || c.Run != nil {
 			t.Errorf("%s does not return its error", c.CommandPath())
 		}
+		for line := range strings.Lines(c.Long) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 84 {
+				t.Errorf("%s: a line of its help has %d characters: %s", c.CommandPath(), n, line)
+			}
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if name, _ := pflag.UnquoteUsage(f); name == "string" || name == "strings" || name == "int" {
+				t.Errorf("%s: the value of --%s is called %q", c.CommandPath(), f.Name, name)
+			}
+		})
 		for _, sub := range c.Commands() {
 			walk(sub)
 		}

@@ -66,7 +66,7 @@ wrap keeps a store of its own, and says at its start which: name it by --store.`
 	cmd.Flags().StringVar(&f.since, "since", "", "only sessions active since `TIME`: 90m, 24h, 7d, 2026-03-01, or RFC 3339")
 	cmd.Flags().StringVar(&f.caller, "caller", "", "only of this person, subject or client, `NAME`")
 	cmd.Flags().StringVar(&f.upstream, "upstream", "", "only with this upstream, `NAME`")
-	cmd.Flags().StringVar(&f.decision, "decision", "", "only with a call that was decided so: allow, approve or deny")
+	cmd.Flags().StringVar(&f.decision, "decision", "", "only with a call of this `DECISION`: allow, approve or deny")
 	cmd.Flags().IntVar(&f.limit, "limit", 50, "at most `N` sessions; 0: all")
 	completeFlag(cmd, "decision", toolcall.Allow.String(), toolcall.Approve.String(), toolcall.Deny.String())
 	return cmd

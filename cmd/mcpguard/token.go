@@ -55,9 +55,9 @@ shown once: the entry holds its digest only. Nothing is written anywhere.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&entry.Name, "name", "", "of the agent that will hold the token")
-	flags.StringVar(&entry.Owner, "owner", "", "the person who answers for it")
-	flags.StringSliceVar(&entry.Groups, "groups", nil, "groups of the caller, separated by commas")
+	flags.StringVar(&entry.Name, "name", "", "`NAME` of the agent that will hold the token")
+	flags.StringVar(&entry.Owner, "owner", "", "the `PERSON` who answers for it")
+	flags.StringSliceVar(&entry.Groups, "groups", nil, "`GROUPS` of the caller, separated by commas")
 	flags.StringVar(&entry.Expires, "expires", "", "a `DAY` (2027-01-31), a moment, or a time from now (90d)")
 	return cmd
 }

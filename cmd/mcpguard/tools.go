@@ -147,6 +147,6 @@ func pinTarget(arg, kind, digest string) (t mcpproxy.PinTarget, err error) {
 
 // bindKind declares the flag that tells apart what has the same name.
 func bindKind(cmd *cobra.Command, kind *string) {
-	cmd.Flags().StringVar(kind, "kind", "", "only a tool, prompt, template or instructions")
+	cmd.Flags().StringVar(kind, "kind", "", "only this `KIND`: tool, prompt, template or instructions")
 	completeFlag(cmd, "kind", toolcall.PinTool.String(), toolcall.PinPrompt.String(), toolcall.PinTemplate.String(), toolcall.PinInstructions.String())
 }
