@@ -233,7 +233,7 @@ Exit code 3: a test failed, or less is covered than --min-cover demands.`,
 			for _, arg := range args {
 				paths, err := policyTestPaths(arg)
 				if err != nil {
-					return usageError(fmt.Errorf("find policy tests: %w", err))
+					return fail(exitUsage, fmt.Errorf("find policy tests: %w", err), "the folder or the name of a policy_test.yaml")
 				}
 				for _, path := range paths {
 					ran, err := runPolicyTests(path, tried)

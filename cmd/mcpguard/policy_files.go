@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,6 +107,9 @@ func isPolicyTest(name string) bool {
 	return strings.HasSuffix(strings.TrimSuffix(name, filepath.Ext(name)), "_test") && isYAML(name)
 }
 
+// errNoTests says that a folder has no tests of a policy.
+var errNoTests = errors.New("holds no *_test.yaml")
+
 // policyTestPaths are the test files that an argument means: a file itself, or
 // those of a folder.
 func policyTestPaths(path string) ([]string, error) {
@@ -129,7 +131,7 @@ func policyTestPaths(path string) ([]string, error) {
 		}
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("%s holds no *_test.yaml: %w", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s %w", path, errNoTests)
 	}
 	return paths, nil
 }

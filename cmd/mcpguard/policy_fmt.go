@@ -124,7 +124,7 @@ func formatPaths(arg string) ([]string, error) {
 	}
 	tests, err := policyTestPaths(arg)
 	switch {
-	case len(paths) == 1 && paths[0] == arg, errors.Is(err, os.ErrNotExist):
+	case len(paths) == 1 && paths[0] == arg, errors.Is(err, errNoTests):
 		return paths, nil
 	case err != nil:
 		return nil, err
