@@ -242,7 +242,11 @@ func (c *compiler) profileSet(n *yaml.Node) bits {
 				names = append(names, p)
 			}
 			slices.Sort(names)
-			c.fail(e, nearest(name, names), "there is no redaction profile %q", name)
+			hint := nearest(name, names)
+			if len(names) == 0 {
+				hint = `redactions: {` + name + `: {paths: ["**.ssn"]}}, beside roles`
+			}
+			c.fail(e, hint, "there is no redaction profile %q", name)
 			continue
 		}
 		set = set.with(i)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -87,10 +88,22 @@ func (d *document) failSyntax(err error) {
 		where = fmt.Sprintf(" %s that begins in line %d, column %d", at.ContextMsg, at.ContextMark.Line, at.ContextMark.Column)
 	}
 	hint := ""
-	if d.tabIndents(at.Mark.Line) {
+	switch {
+	case d.tabIndents(at.Mark.Line):
 		hint = "spaces where the line begins: YAML takes no tabs there"
+	case d.starAt(at.Mark.Line, at.Mark.Column):
+		hint = "the text in quotes: to YAML a * that begins it is an alias"
 	}
 	d.failAt(at.Mark.Line, at.Mark.Column, hint, "the text is no YAML: %s%s", at.Message, where)
+}
+
+// starAt reports whether a * stands at a line and column, each counted from 1.
+func (d *document) starAt(line, column int) bool {
+	if line < 1 || line > len(d.lines) {
+		return false
+	}
+	text := []rune(d.lines[line-1])
+	return column >= 1 && column <= len(text) && text[column-1] == '*'
 }
 
 // tabIndents reports whether a line, counted from 1, is indented by a tab.
@@ -202,13 +215,30 @@ func scalarKind(n *yaml.Node) scalar {
 	return textScalar
 }
 
+// exampleOf is how a mapping is written of which something else is often put, or "".
+func exampleOf(what string) string {
+	switch what {
+	case "roles":
+		return "{support: {groups: [support], allow: [...]}}"
+	case "args":
+		return "{amount: {max: 500}}"
+	case "url":
+		return "{hosts: [api.example.com]}"
+	case "shell", "argv":
+		return "{programs: [ls]}"
+	case "redactions":
+		return `{pii: {paths: ["**.ssn"]}}`
+	}
+	return ""
+}
+
 // members walks a mapping in its order; what is said of n when it is none.
 // A key that stands twice is seen once.
 func (d *document) members(n *yaml.Node, what string) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(*yaml.Node, *yaml.Node) bool) {
 		if n.Kind != yaml.MappingNode {
 			if n.Kind != yaml.AliasNode { // noted already
-				d.fail(n, "", "%s must be a mapping of keys to values", what)
+				d.fail(n, exampleOf(what), "%s must be a mapping of keys to values", what)
 			}
 			return
 		}
@@ -362,10 +392,55 @@ func (d *document) unknown(key *yaml.Node, what string, known ...string) {
 		return
 	}
 	hint := nearest(key.Value, known)
+	if ours := otherwiseCalled(key.Value); slices.Contains(known, ours) {
+		hint = ours
+	}
 	if hint == "" {
 		hint = strings.Join(known, ", ")
 	}
 	d.fail(key, hint, "%s has no key %q", what, key.Value)
+}
+
+// otherwiseCalled is the key for what JSON Schema and other languages call by another
+// name, or "".
+func otherwiseCalled(key string) string {
+	switch strings.ToLower(key) {
+	case "gt", "exclusiveminimum":
+		return "above"
+	case "gte", "ge", "minimum":
+		return "min"
+	case "lt", "exclusivemaximum":
+		return "below"
+	case "lte", "le", "maximum":
+		return "max"
+	case "eq", "const", "value", "is":
+		return "equals"
+	case "enum", "one_of", "oneof":
+		return "in"
+	case "ne", "neq", "not_equals":
+		return "not_in"
+	case "regex", "regexp", "pattern":
+		return "matches"
+	case "contains":
+		return "search"
+	case "starts_with", "startswith":
+		return "prefix"
+	case "length", "size", "maxlength", "minlength":
+		return "len"
+	case "exists", "required":
+		return "present"
+	case "reason", "message", "description":
+		return "because"
+	case "when", "condition":
+		return "if"
+	case "name":
+		return "id"
+	case "arguments", "params":
+		return "args"
+	case "users", "principals":
+		return "subjects"
+	}
+	return ""
 }
 
 // isLaterKey tells keys that belong to the language and are not built yet. They

@@ -103,3 +103,57 @@ func TestLaterKeysAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// What other languages call by another name is answered with ours.
+func TestKeysOfOtherLanguages(t *testing.T) {
+	for text, want := range map[string]string{
+		"{tool: a/b, args: {n: {gt: 5}}}":           "above",
+		"{tool: a/b, args: {n: {minimum: 5}}}":      "min",
+		"{tool: a/b, args: {n: {lt: 5}}}":           "below",
+		"{tool: a/b, args: {n: {Maximum: 5}}}":      "max",
+		"{tool: a/b, args: {n: {const: 5}}}":        "equals",
+		"{tool: a/b, args: {n: {enum: [5]}}}":       "in",
+		"{tool: a/b, args: {n: {ne: 5}}}":           "not_in",
+		"{tool: a/b, args: {n: {pattern: x}}}":      "matches",
+		"{tool: a/b, args: {n: {contains: x}}}":     "search",
+		"{tool: a/b, args: {n: {startsWith: x}}}":   "prefix",
+		"{tool: a/b, args: {n: {maxLength: 5}}}":    "len",
+		"{tool: a/b, args: {n: {required: true}}}":  "present",
+		"{tool: a/b, message: no}":                  "because",
+		"{tool: a/b, when: x}":                      "if",
+		"{tool: a/b, name: x}":                      "id",
+		"{tool: a/b, params: {n: 5}}":               "args",
+		"{tool: a/b, args: {n: {url: {exists: 5}}}": "", // no key that url has
+	} {
+		_, err := toolpolicy.Compile("p.yaml", []byte("version: 1\nroles:\n  a:\n    groups: [a]\n    deny: ["+text+"]\n"))
+		ms := mistakesOf(t, err)
+		if want != "" && ms[0].Hint != want || want == "" && ms[0].Hint == "present" {
+			t.Errorf("%s: got %+v, want the hint %q", text, ms[0], want)
+		}
+	}
+	_, err := toolpolicy.Compile("p.yaml", []byte("version: 1\nroles: {a: {users: [sam]}}\n"))
+	if ms := mistakesOf(t, err); ms[0].Hint != "subjects" && ms[len(ms)-1].Hint != "subjects" {
+		t.Errorf("users: got %+v, want the hint subjects", ms)
+	}
+}
+
+// A mistake that many make first is answered with how it is written.
+func TestFirstMistakes(t *testing.T) {
+	for rule, want := range map[string]string{
+		"allow: [*/x]":                                "the text in quotes: to YAML a * that begins it is an alias",
+		"allow: [{tool: */x}]":                        "the text in quotes: to YAML a * that begins it is an alias",
+		"allow: [{tool: a/b, args: [n]}]":             "{amount: {max: 500}}",
+		"allow: [{tool: a/b, args: {n: {url: x}}}]":   "{hosts: [api.example.com]}",
+		"allow: [{tool: a/b, args: {n: {shell: x}}}]": "{programs: [ls]}",
+		"redact: [pii]":                               `redactions: {pii: {paths: ["**.ssn"]}}, beside roles`,
+	} {
+		_, err := toolpolicy.Compile("p.yaml", []byte("version: 1\nroles:\n  a:\n    groups: [a]\n    "+rule+"\n"))
+		if ms := mistakesOf(t, err); ms[0].Hint != want {
+			t.Errorf("%s: got %+v, want the hint %q", rule, ms[0], want)
+		}
+	}
+	_, err := toolpolicy.LoadTests("t.yaml", []byte("policy: p.yaml\ncallers: {sam: {}, fran: {}}\ntests: [{name: a, as: bob, call: a/b, expect: deny}]\n"))
+	if ms := mistakesOf(t, err); ms[0].Hint != "fran, sam" {
+		t.Errorf("an unknown caller: got %+v", ms[0])
+	}
+}

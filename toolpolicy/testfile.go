@@ -1,8 +1,10 @@
 package toolpolicy
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -259,7 +261,7 @@ func (r *testReader) knownCaller(n *yaml.Node) toolcall.Caller {
 			names = append(names, k)
 		}
 		slices.Sort(names)
-		r.fail(n, nearest(name, names), "callers does not have %q", name)
+		r.fail(n, cmp.Or(nearest(name, names), strings.Join(names, ", ")), "callers does not have %q", name)
 	}
 	return c
 }
