@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"mcpguard/toolcall"
 )
@@ -85,7 +86,7 @@ func (p *Policy) terms(r *rule) string {
 		add("redacting %s", strings.Join(names, " "))
 	}
 	for _, a := range r.asks {
-		add("asking %s within %ds", strings.Join(a.By, " or "), a.Within)
+		add("asking %s within %s", strings.Join(a.By, " or "), plainDuration(time.Duration(a.Within)*time.Second))
 	}
 	for _, l := range r.limits {
 		if !l.Observe {

@@ -16,7 +16,8 @@ import (
 // accessOptions are the flags of policy access.
 type accessOptions struct {
 	knowing
-	as, client  string
+	subject     string
+	client      string
 	groups      []string
 	tool        string
 	unusedSince string
@@ -29,7 +30,7 @@ func newPolicyAccessCommand(env *environment) *cobra.Command {
 		Use:   "access [FILE|FOLDER]",
 		Short: "Say who may call what",
 		Long: `Say who may call what: for each tool what every role may do, for one caller
-(--as, --groups, --client) everything that they may do, or for one --tool everybody
+(--subject, --groups, --client) everything that they may do, or for one --tool everybody
 who may call it. Arguments are not judged: "allow on conditions" means that it
 depends on them. Without --tools or --live the rows are what the rules select; one
 with a star stands for the names that have no row of their own. Without an argument
@@ -65,9 +66,9 @@ from the record cannot be counted, and is told.`,
 	}
 	o.knowing.bind(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.as, "as", "", "only of the caller with this subject, `NAME`")
-	flags.StringSliceVar(&o.groups, "groups", nil, "the caller's `GROUPS`")
-	flags.StringVar(&o.client, "client", "", "the caller's client, `NAME`")
+	flags.StringVar(&o.subject, "subject", "", "the caller's `SUBJECT`: the name of a token, or of the local user")
+	flags.StringSliceVar(&o.groups, "groups", nil, "the caller's `GROUPS`, separated by commas")
+	flags.StringVar(&o.client, "client", "", "the caller's verified `CLIENT`")
 	flags.StringVar(&o.tool, "tool", "", "only who may call `UPSTREAM/NAME`")
 	flags.StringVar(&o.unusedSince, "unused-since", "", "grants that no record used since `TIME`: 90d, 2026-03-01, or RFC 3339")
 	bindStore(cmd, &o.store)
@@ -112,7 +113,7 @@ func accessRow(t toolpolicy.Target, role toolpolicy.Role, a toolpolicy.Access) a
 }
 
 func (o *accessOptions) run(env *environment, p *toolpolicy.Policy, catalogue *toolpolicy.Catalogue) error {
-	one := o.as != "" || o.client != "" || len(o.groups) > 0
+	one := o.subject != "" || o.client != "" || len(o.groups) > 0
 	targets := p.Targets(catalogue)
 	if o.tool != "" {
 		upstream, name, ok := strings.Cut(o.tool, "/")
@@ -147,7 +148,7 @@ func (o *accessOptions) run(env *environment, p *toolpolicy.Policy, catalogue *t
 
 // caller is the one that the flags describe.
 func (o *accessOptions) caller() toolcall.Caller {
-	c := toolcall.Caller{Person: o.as, Subject: o.as, Issuer: "local", Client: o.client, Groups: o.groups}
+	c := toolcall.Caller{Person: o.subject, Subject: o.subject, Issuer: "local", Client: o.client, Groups: o.groups}
 	if c.Subject == "" {
 		c.Subject = "somebody"
 	}
