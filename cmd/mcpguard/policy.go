@@ -332,12 +332,13 @@ func readPolicyTests(path string) (*policyTests, error) {
 		}
 	}
 	for _, name := range file.SessionPaths() {
+		const from = "mcpguard sessions show SESSION -o json prints one"
 		text, err := readBounded(t.beside(name), maxPolicyFile*64)
 		if err != nil {
-			return nil, fmt.Errorf("read the sessions of %s: %w", path, err)
+			return nil, fail(exitUsage, fmt.Errorf("read the sessions of %s: %w", path, err), from)
 		}
 		if err := file.LoadSession(t.beside(name), text); err != nil {
-			return nil, err
+			return nil, fail(exitUsage, err, from)
 		}
 	}
 	return t, nil

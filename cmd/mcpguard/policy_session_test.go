@@ -56,7 +56,7 @@ roles:
 
 	for name, c := range map[string]struct{ text, want string }{
 		"not a session": {`{"tests":[]}`, `it must hold {"session"`},
-		"no JSON":       {`{`, "read the recorded session"},
+		"no JSON":       {`{`, "try: mcpguard sessions show SESSION -o json prints one"},
 		"nobody":        {`{"session":{},"records":[{"record":"intent","decision":"allow","kind":"tool","upstream":"crm","target":"x","at":"2026-01-02T03:04:05Z"}]}`, "call 1: the session does not say who called"},
 		"no arguments":  {`{"session":{"subject":"sam","issuer":"token"},"records":[{"record":"intent","decision":"allow","kind":"tool","upstream":"crm","target":"x","at":"2026-01-02T03:04:05Z","args_size":9}]}`, "does not keep its arguments"},
 		"no time":       {`{"session":{"subject":"sam","issuer":"token"},"records":[{"record":"intent","decision":"allow","kind":"tool","upstream":"crm","target":"x"}]}`, "does not say when it was"},

@@ -139,10 +139,15 @@ func withReader(ctx context.Context, env *environment, url string, do func(*stor
 // storeOf is the store that a command means: the one that the flag or the
 // environment names, or the configuration's.
 func storeOf(env *environment, url string) (string, error) {
+	from := "--store"
 	if url == "" {
-		url, _ = env.lookup("MCPGUARD_STORE")
+		from = "MCPGUARD_STORE"
+		url, _ = env.lookup(from)
 	}
 	if url != "" {
+		if _, err := store.Path(url); err != nil {
+			return "", fail(exitUsage, fmt.Errorf("%s: %w", from, err), "sqlite://PATH")
+		}
 		return url, nil
 	}
 	if path, err := configPath(env.config, false, env); path == "" && err == nil {

@@ -280,7 +280,8 @@ func TestSessionsTellsWhatIsWrong(t *testing.T) {
 		"a limit":      {[]string{"ls", "--limit", "-1"}, url, exitUsage, "--limit -1 is negative"},
 		"no session":   {[]string{"show"}, url, exitUsage, "name one session"},
 		"no store":     {[]string{"ls"}, url + ".missing", exitFailure, "no such file"},
-		"another kind": {[]string{"ls"}, "postgres://host/db", exitFailure, "PostgreSQL is not available in this version"},
+		"another kind": {[]string{"ls"}, "postgres://host/db", exitUsage, "mcpguard: --store: PostgreSQL is not available in this version\ntry: sqlite://PATH\n"},
+		"a bare path":  {[]string{"ls"}, "mcpguard.db", exitUsage, "mcpguard: --store: it names no kind of store\ntry: sqlite://PATH\n"},
 	} {
 		if _, errs, code := sessions(t, c.url, c.args...); code != c.code || !strings.Contains(errs, c.want) {
 			t.Errorf("%s: exit code %d, %s; want %d and %q", name, code, errs, c.code, c.want)

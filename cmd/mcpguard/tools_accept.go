@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -161,7 +162,10 @@ func openOffline(ctx context.Context, cfg *Config, env *environment) (_ *guard, 
 		return nil, err
 	}
 	keys, err := keyring.Open(cfg.Keys)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fail(exitFailure, fmt.Errorf("open the keys: %w", err), "the user who runs mcpguard")
+	case err != nil:
 		return nil, fmt.Errorf("open the keys: %w", err)
 	}
 	if g.store, err = store.Open(ctx, cfg.Store); err != nil {

@@ -359,3 +359,18 @@ func TestLaterForm(t *testing.T) {
 		t.Error("the later decision is not the later form")
 	}
 }
+
+// Who may not read the keys is told whose they are.
+func TestToolsAcceptAsAnotherUser(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("SKIP: root reads every file")
+	}
+	p := newPinned(t, "")
+	p.lists(toolsBefore)
+	keys := filepath.Join(filepath.Dir(p.config), "keys")
+	if err := os.Chmod(keys, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.Chmod(keys, 0o700) }() // for the removal of the folder
+	wants(t, "accept", p.command(exitFailure, "tools", "accept", "--all"), "permission denied", "try: the user who runs mcpguard")
+}
