@@ -20,15 +20,25 @@ func (l *loader) check() {
 			l.mistake(at, fmt.Sprintf("policy: %v", err), "the path of a file or a folder; one in mcpguard.yaml starts from that file's folder")
 		}
 	} else if !l.given["policy"] {
-		l.mistake(l.wholeFile(), "policy is missing: nothing would be allowed", "policy: policy.yaml")
+		l.mistake(l.wholeFile(), "policy is missing: nothing would be allowed", l.orFlag("policy: policy.yaml", "--policy policy.yaml"))
 	}
 	if !l.given["upstreams"] {
-		l.mistake(l.wholeFile(), "upstreams is missing: there is nothing to guard", "upstreams: {crm: {url: http://127.0.0.1:9101/mcp}}")
+		l.mistake(l.wholeFile(), "upstreams is missing: there is nothing to guard",
+			l.orFlag("upstreams: {crm: {url: http://127.0.0.1:9101/mcp}}", "--upstream URL"))
 	}
 	l.checkTLS()
 	l.checkReach()
 	l.checkMemory()
 	l.checkPins()
+}
+
+// orFlag is what to try where something is missing: a line of the file or, where there
+// is none, the file or a flag.
+func (l *loader) orFlag(line, flag string) string {
+	if l.file == nil {
+		return "--config FILE, or a " + defaultConfig + " here with the line " + line + "; serve and config show also take " + flag
+	}
+	return line
 }
 
 // wholeFile is where something is missing.
