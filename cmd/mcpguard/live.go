@@ -231,7 +231,7 @@ func tellFailures(all []definitions, cfg *Config, env *environment) error {
 			continue
 		}
 		failed++
-		why := d.err.Error()
+		why := strings.TrimPrefix(d.err.Error(), mcp.ErrInternalError.Error()+": ") // it is no caller who reads it
 		for _, secret := range cfg.Upstreams[i].Secrets() {
 			if secret != "" {
 				why = strings.ReplaceAll(why, secret, "[secret]")
