@@ -15,6 +15,11 @@ const heavyBytes = 64 << 10
 // messages under way, one processor is kept out of it, so that a small message need
 // not wait until many large ones had their slice of time (law 14). A turn is never
 // kept while something else is waited for.
+//
+// Measured with and without it on two processors that others were using as well, by
+// turns, six times (make hostile, "bodies": 32 clients of another caller send
+// arguments of 900 KiB): the p99 of small calls was 359 ms with it in the median
+// (315 to 594) and 649 ms without (503 to 998), and as much of the attack was served.
 type heavy struct {
 	processors int
 	several    func() bool // more than one caller has messages under way
