@@ -227,7 +227,7 @@ type reloadRefusal struct {
 
 // sourceMistake is a mistake as policy check writes it, with its line.
 type sourceMistake struct {
-	jsonMistake
+	mistakeJSON
 	Source string `json:"source,omitempty"`
 }
 
@@ -269,7 +269,7 @@ func refusalOfReload(err error) reloadRefusal {
 		refusal.Error = "the policy has " + count(len(mistakes), "mistake")
 	}
 	for _, m := range mistakes {
-		refusal.Mistakes = append(refusal.Mistakes, sourceMistake{jsonMistake{m.File, m.Line, m.Col, m.Message, m.Hint}, m.Source})
+		refusal.Mistakes = append(refusal.Mistakes, sourceMistake{mistakeInJSON(m), m.Source})
 	}
 	var failed testFailures
 	if errors.As(err, &failed) {

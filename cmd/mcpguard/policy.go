@@ -111,17 +111,22 @@ type policyCheck struct {
 	OK       bool                `json:"ok"`
 	Digest   string              `json:"digest,omitempty"`
 	Mistakes []checkMistake      `json:"mistakes,omitempty"`
-	Warnings []jsonWarning       `json:"warnings,omitempty"`
+	Warnings []warningJSON       `json:"warnings,omitempty"`
 	found    toolpolicy.Mistakes // the same mistakes, to be rendered
 	doubtful []toolpolicy.Warning
 }
 
-type jsonMistake struct {
+// mistakeJSON is a mistake in JSON.
+type mistakeJSON struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
 	Message string `json:"message"`
 	Try     string `json:"try,omitempty"`
+}
+
+func mistakeInJSON(m toolpolicy.Mistake) mistakeJSON {
+	return mistakeJSON{m.File, m.Line, m.Col, m.Message, m.Hint}
 }
 
 // checkPolicy compiles a policy. Its error is one of reading; mistakes are
@@ -131,7 +136,7 @@ func checkPolicy(path string, known toolpolicy.Known) (policyCheck, error) {
 	c := policyCheck{Policy: path, OK: err == nil}
 	if errors.As(err, &c.found) {
 		for _, m := range c.found {
-			c.Mistakes = append(c.Mistakes, mistakeInJSON(m, "error"))
+			c.Mistakes = append(c.Mistakes, checkMistake{mistakeInJSON(m), "error"})
 		}
 		return c, nil
 	}
@@ -261,20 +266,15 @@ func testsBroken(env *environment, path string, err error) error {
 	broken := struct {
 		File     string        `json:"file"`
 		OK       bool          `json:"ok"`
-		Mistakes []jsonMistake `json:"mistakes"`
-	}{File: path, Mistakes: mistakesInJSON(mistakes)}
+		Mistakes []mistakeJSON `json:"mistakes"`
+	}{File: path}
+	for _, m := range mistakes {
+		broken.Mistakes = append(broken.Mistakes, mistakeInJSON(m))
+	}
 	if err := writeItem(env, broken); err != nil {
 		return err
 	}
 	return problemsFound()
-}
-
-func mistakesInJSON(mistakes toolpolicy.Mistakes) []jsonMistake {
-	out := make([]jsonMistake, len(mistakes))
-	for i, m := range mistakes {
-		out[i] = jsonMistake{m.File, m.Line, m.Col, m.Message, m.Hint}
-	}
-	return out
 }
 
 // policyError is the mistakes that somebody asked for, or a file that cannot be

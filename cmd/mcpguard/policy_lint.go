@@ -62,19 +62,15 @@ func (o *lintOptions) verdict(checked []policyCheck) error {
 
 // checkMistake is a mistake in JSON, with how much it weighs.
 type checkMistake struct {
-	jsonMistake
+	mistakeJSON
 	Severity string `json:"severity"` // error, or warning
 }
 
-// jsonWarning is a warning in JSON.
-type jsonWarning struct {
+// warningJSON is a warning in JSON.
+type warningJSON struct {
 	Name string `json:"name"`
 	Rule string `json:"rule,omitempty"`
 	checkMistake
-}
-
-func mistakeInJSON(m toolpolicy.Mistake, severity string) checkMistake {
-	return checkMistake{jsonMistake{m.File, m.Line, m.Col, m.Message, m.Hint}, severity}
 }
 
 // lint notes the warnings about a policy that compiled.
@@ -91,7 +87,7 @@ func (c *policyCheck) lint(path string, p *toolpolicy.Policy, known toolpolicy.K
 	for i := range c.doubtful {
 		w := &c.doubtful[i]
 		w.File = whole[w.File]
-		c.Warnings = append(c.Warnings, jsonWarning{w.Name, w.Rule, mistakeInJSON(w.Mistake, "warning")})
+		c.Warnings = append(c.Warnings, warningJSON{w.Name, w.Rule, checkMistake{mistakeInJSON(w.Mistake), "warning"}})
 	}
 	return nil
 }
