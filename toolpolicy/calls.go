@@ -125,6 +125,3 @@ func (r *testReader) lineOf(n *yaml.Node) example {
 	}
 	return e
 }
-
-// UseTools gives the tests a catalogue in place of the one that they name.
-func (t *TestFile) UseTools(c *Catalogue) { t.catalogue = c }

@@ -141,9 +141,7 @@ func runReferenceTests(t *testing.T, b block, p *toolpolicy.Policy, catalogue to
 		t.Fatalf("line %d: %v", b.line, err)
 	}
 	if tests.ToolsPath() != "" {
-		if err := tests.LoadTools("tools.lock.json", []byte(catalogue.Text())); err != nil {
-			t.Fatalf("line %d: %v", b.line, err)
-		}
+		tests.UseTools(readCatalogue(t, catalogue.Text()))
 	}
 	results := tests.Run(func(string) (*toolpolicy.Policy, error) { return p, nil })
 	for _, r := range results {

@@ -21,7 +21,7 @@ type TestFile struct {
 	sessions  []string
 	callers   map[string]toolcall.Caller
 	tests     []example
-	catalogue *Catalogue // nil until LoadTools
+	catalogue *Catalogue // nil until UseTools
 }
 
 // example is one test.
@@ -77,17 +77,9 @@ func (t *TestFile) Caller(name string) (c toolcall.Caller, ok bool) {
 // Callers are the names of the callers, sorted.
 func (t *TestFile) Callers() []string { return slices.Sorted(maps.Keys(t.callers)) }
 
-// LoadTools gives the tests the recorded catalogue: {"upstream": {"tools":
-// [...]}}, where the tools are as an upstream's tools/list gives them. Without
-// it every argument of a test counts as declared by its tool.
-func (t *TestFile) LoadTools(name string, text []byte) error {
-	catalogue, err := ReadCatalogue(name, text)
-	if err != nil {
-		return err
-	}
-	t.catalogue = catalogue
-	return nil
-}
+// UseTools gives the tests the recorded catalogue that they name, or another in its
+// place. Without one every argument of a test counts as declared by its tool.
+func (t *TestFile) UseTools(c *Catalogue) { t.catalogue = c }
 
 // testReader reads a test file with the means of the compiler.
 type testReader struct {

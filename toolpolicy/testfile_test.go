@@ -65,9 +65,7 @@ tests:
 			t.Errorf("%s passed without its catalogue: %v", r.Name, r.Failures)
 		}
 	}
-	if err := tests.LoadTools("tools.lock.json", []byte(recordedTools)); err != nil {
-		t.Fatal(err)
-	}
+	tests.UseTools(readCatalogue(t, recordedTools))
 	results := tests.Run(loadPolicy(t))
 	if len(results) != 10 {
 		t.Fatalf("%d results", len(results))
@@ -124,18 +122,23 @@ func TestTestFileWithoutCatalogue(t *testing.T) {
 	if r := tests.Run(loadPolicy(t)); !r[0].OK() {
 		t.Errorf("without a catalogue: %v", r[0].Failures)
 	}
-	if err := tests.LoadTools("t", []byte(recordedTools)); err != nil {
-		t.Fatal(err)
-	}
+	tests.UseTools(readCatalogue(t, recordedTools))
 	if r := tests.Run(loadPolicy(t)); r[0].OK() {
 		t.Error("note is not declared in the catalogue, and the call is allowed")
 	}
-	if err := tests.LoadTools("t", []byte(`{"crm": {"tools": []}}`)); err != nil {
-		t.Fatal(err)
-	}
+	tests.UseTools(readCatalogue(t, `{"crm": {"tools": []}}`))
 	if r := tests.Run(loadPolicy(t)); fmt.Sprint(r[0].Failures) != "[the catalogue has no tool payments/refund]" {
 		t.Errorf("got %v", r[0].Failures)
 	}
+}
+
+func readCatalogue(t *testing.T, text string) *toolpolicy.Catalogue {
+	t.Helper()
+	c, err := toolpolicy.ReadCatalogue("tools.lock.json", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestCataloguesThatAreNone(t *testing.T) {
@@ -146,8 +149,7 @@ func TestCataloguesThatAreNone(t *testing.T) {
 		`{"crm": 1, "crm": 2}`:      "byte ",
 		`{"crm": {"tools": [1,]}}}`: "byte ",
 	} {
-		tests := new(toolpolicy.TestFile)
-		if err := tests.LoadTools("t.json", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "read the catalogue t.json: "+want) {
+		if _, err := toolpolicy.ReadCatalogue("t.json", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "read the catalogue t.json: "+want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -22,7 +22,7 @@ func (r TestResult) OK() bool { return len(r.Failures) == 0 }
 
 // Run runs the tests in their order. load compiles the policy at a path as the
 // test file writes it. Where the policy cannot be loaded, or the file names a
-// catalogue that LoadTools was not given, every test fails.
+// catalogue that UseTools was not given, every test fails.
 func (t *TestFile) Run(load func(path string) (*Policy, error)) []TestResult {
 	p, err := load(t.policy)
 	if err == nil && t.tools != "" && t.catalogue == nil {

@@ -101,15 +101,12 @@ func (l *loader) upstreamPins(u *Upstream, m *mapping, what string) {
 	}
 }
 
-// maxLockFile bounds the lock file, in bytes.
-const maxLockFile = 64 << 20
-
 // loadLock reads the lock file of the pins; nil where none is named.
 func loadLock(path string) (*mcpproxy.PinLock, error) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := readBounded(path, maxLockFile)
+	text, err := readBounded(path, maxLockText)
 	if err != nil {
 		return nil, usageError(hinted{fmt.Sprintf("read the lock file of the pins: %v", err), "mcpguard tools lock > " + path})
 	}

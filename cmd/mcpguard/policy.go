@@ -323,21 +323,19 @@ func readPolicyTests(path string) (*policyTests, error) {
 	}
 	t := &policyTests{path, file}
 	if name := file.ToolsPath(); name != "" {
-		text, err := readBounded(t.beside(name), maxLockText)
+		recorded, err := readCatalogueFile(besideFile(path, name))
 		if err != nil {
-			return nil, fmt.Errorf("read the tools of %s: %w", path, err)
+			return nil, fmt.Errorf("read the tests of %s: %w", path, err)
 		}
-		if err := file.LoadTools(t.beside(name), text); err != nil {
-			return nil, err
-		}
+		file.UseTools(recorded)
 	}
 	for _, name := range file.SessionPaths() {
 		const from = "mcpguard sessions show SESSION -o json prints one"
-		text, err := readBounded(t.beside(name), maxPolicyFile*64)
+		text, err := readBounded(besideFile(path, name), maxSessionFile)
 		if err != nil {
 			return nil, fail(exitUsage, fmt.Errorf("read the sessions of %s: %w", path, err), from)
 		}
-		if err := file.LoadSession(t.beside(name), text); err != nil {
+		if err := file.LoadSession(besideFile(path, name), text); err != nil {
 			return nil, fail(exitUsage, err, from)
 		}
 	}
@@ -345,22 +343,25 @@ func readPolicyTests(path string) (*policyTests, error) {
 }
 
 // policy is the path of the policy that is tested.
-func (t *policyTests) policy() string { return t.beside(t.file.PolicyPath()) }
+func (t *policyTests) policy() string { return besideFile(t.path, t.file.PolicyPath()) }
 
-// beside is a path that the file names, from the file's folder on.
-func (t *policyTests) beside(name string) string {
+// besideFile is a path that a file names, from the file's folder on.
+func besideFile(file, name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(filepath.Dir(t.path), name)
+	return filepath.Join(filepath.Dir(file), name)
 }
+
+// maxSessionFile bounds a recorded session that tests name, in bytes.
+const maxSessionFile = 64 << 20
 
 // run runs the tests against the policy that load gives for its path. Its error
 // says why no test could run.
 func (t *policyTests) run(load func(path string) (*toolpolicy.Policy, error)) ([]testResult, error) {
 	var broken error // a policy that does not load fails no test: nothing was tested
 	ran := t.file.Run(func(name string) (*toolpolicy.Policy, error) {
-		policy, err := load(t.beside(name))
+		policy, err := load(besideFile(t.path, name))
 		if broken == nil {
 			broken = err
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -214,16 +213,11 @@ func readCalls(path string, catalogue *toolpolicy.Catalogue) ([]toolpolicy.Named
 	case catalogue != nil:
 		tests.UseTools(catalogue)
 	case name != "":
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(path), name)
-		}
-		text, err := readBounded(name, maxLockText)
+		recorded, err := readCatalogueFile(besideFile(path, name))
 		if err != nil {
-			return nil, fmt.Errorf("read the tools of %s: %w", path, err)
+			return nil, fmt.Errorf("read the calls of %s: %w", path, err)
 		}
-		if err := tests.LoadTools(name, text); err != nil {
-			return nil, err
-		}
+		tests.UseTools(recorded)
 	}
 	return tests.Calls()
 }

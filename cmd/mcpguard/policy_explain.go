@@ -253,10 +253,7 @@ func (f *explainFlags) caller(policy, tools string) (toolcall.Caller, string, er
 		return c, "", hinted{fmt.Sprintf("explain a call: %s has no caller %q", path, f.as), "--as " + cmp.Or(nearest(f.as, tests.Callers()), strings.Join(tests.Callers(), ", "))}
 	}
 	if tools == "" && tests.ToolsPath() != "" {
-		tools = tests.ToolsPath()
-		if !filepath.IsAbs(tools) {
-			tools = filepath.Join(filepath.Dir(path), tools)
-		}
+		tools = besideFile(path, tests.ToolsPath())
 	}
 	return c, tools, nil
 }

@@ -152,3 +152,33 @@ func (m blobMap) Blob(_ context.Context, digest string) ([]byte, error) {
 	}
 	return nil, audit.ErrNotFound
 }
+
+// One catalogue is read by every command that takes one, or by none.
+func TestCommandsReadTheSameCatalogues(t *testing.T) {
+	dir := t.TempDir()
+	long := `{"crm":{"tools":[{"name":"refund","description":"` + strings.Repeat("x", 20<<20) + `","inputSchema":{"properties":{"amount":{},"iban":{}}}}]}}`
+	for name, text := range map[string]string{
+		"policy.yaml": policyOfRecord,
+		"tools.json":  long,
+		"policy_test.yaml": "policy: policy.yaml\ntools: tools.json\ncallers: {sam: {groups: [support]}}\n" +
+			"tests: [{name: t, as: sam, call: crm/refund, args: {amount: 5, iban: DE1}, expect: allow}]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policy, tools, tests := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "tools.json"), filepath.Join(dir, "policy_test.yaml")
+	for _, args := range [][]string{
+		{"check", policy, "--tools", tools},
+		{"test", tests},
+		{"diff", policy, policy, "--calls", tests},
+		{"explain", policy, "--as", "sam", "--call", "crm/refund", "--args", `{"amount":5,"iban":"DE1"}`},
+		{"explain", policy, "--groups", "support", "--call", "crm/refund", "--tools", tools},
+	} {
+		var out, errs bytes.Buffer
+		env := &environment{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, output: outputTable, now: sessionNoon.UTC}
+		if code := run(t.Context(), env, append([]string{"policy"}, args...)); code != exitOK {
+			t.Errorf("policy %s: exit code %d\n%.500s", args[0], code, errs.String())
+		}
+	}
+}
