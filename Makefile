@@ -64,7 +64,7 @@ agree: ## a million random calls, decided as a slow and literal evaluator decide
 	$(GO) test ./toolpolicy -run '^TestEvaluateAgrees$$' -count=1 -v -timeout 30m -cases 1000000
 
 race: ## the rooms in which goroutines meet, under the race detector
-	CGO_ENABLED=1 $(GO) test -timeout 5m -race $(RACE)
+	CGO_ENABLED=1 $(GO) test -timeout 5m -race -short $(RACE)
 
 clean: ## remove what was built and installed here
 	rm -rf bin $(CACHE)

@@ -19,11 +19,12 @@ var cases = flag.Int("cases", 60_000, "how many random calls TestEvaluateAgrees 
 // policies: the effect, the rule, the questions, the redactions, the shadow.
 func TestEvaluateAgrees(t *testing.T) {
 	const perPolicy = 40
+	cases := *cases
 	if testing.Short() {
-		*cases = min(*cases, 20_000)
+		cases = min(cases, 6_000)
 	}
 	effects := map[toolcall.Effect]int{}
-	for seed := range uint64(*cases / perPolicy) {
+	for seed := range uint64(cases / perPolicy) {
 		g := generator{rand.New(rand.NewPCG(seed, 7))}
 		model := g.policy()
 		text := model.yaml()
@@ -53,11 +54,11 @@ func TestEvaluateAgrees(t *testing.T) {
 		}
 	}
 	for _, e := range []toolcall.Effect{toolcall.Deny, toolcall.Approve, toolcall.Allow} {
-		if effects[e] < *cases/50 {
-			t.Errorf("only %d of %d calls came to %s: the generator tests too little", effects[e], *cases, e)
+		if effects[e] < cases/50 {
+			t.Errorf("only %d of %d calls came to %s: the generator tests too little", effects[e], cases, e)
 		}
 	}
-	t.Logf("%d calls agreed: %v", *cases, effects)
+	t.Logf("%d calls agreed: %v", cases, effects)
 }
 
 // checkDecision holds for every decision.

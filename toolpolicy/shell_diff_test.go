@@ -290,6 +290,7 @@ func TestShellReadsAsShellsDo(t *testing.T) {
 	// By itself zsh runs nothing where a pattern matches no file, or is none: less than was read.
 	for _, shell := range [][]string{{"dash"}, {"bash", "--norc"}, {"bash", "--posix"}, {"busybox", "sh"}, {"mksh"}, {"zsh", "-f", "-o", "nonomatch", "-o", "nobadpattern"}} {
 		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			t.Parallel() // it waits for processes, most of the time
 			s := newSandbox(t, shell...)
 			pieces := s.pieces()
 			r := rand.New(rand.NewPCG(*shellSeed, 0))
