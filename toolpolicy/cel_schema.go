@@ -10,32 +10,23 @@ import (
 	"mcpguard/toolcall"
 )
 
-// CheckAgainst holds the policy to the tools that there are, for those who have a
-// recorded catalogue: what an "if" reads of the arguments must be in the input
-// schema of each tool that its rule is about, and fit the type that it has there.
-// The mistakes are in the order of the files; none when all is well. It changes
-// nothing: a policy that compiles may be used without it.
-func (p *Policy) CheckAgainst(tools []*toolcall.ToolDef) Mistakes {
-	if p == nil {
-		return nil
+// lintExpression holds the i-th rule to the tools that there are: what its "if" reads
+// of the arguments must be in the input schema of each tool that the rule is about,
+// and fit the type that it has there.
+func (l *linter) lintExpression(i int) {
+	r := &l.policy.rules[i]
+	if !r.when.readsArguments() {
+		return
 	}
 	var found Mistakes
-	for i := range p.rules {
-		r := &p.rules[i]
-		if !r.when.readsArguments() || r.selector.kind != toolcall.Tool {
-			continue
-		}
-		for _, def := range tools {
-			if def != nil && r.selector.upstream.match(def.Upstream) && r.selector.name.match(def.Name) {
-				found = append(found, r.when.checkAgainst(def, r.extra)...)
-			}
+	for _, def := range l.about[i] {
+		found = append(found, r.when.checkAgainst(def, r.extra)...)
+	}
+	for n, m := range found {
+		if !slices.Contains(found[:n], m) { // several tools may lack the same
+			l.found = append(l.found, Warning{Name: "wrong-expression", Rule: r.id, Mistake: m})
 		}
 	}
-	names := make([]string, len(p.files))
-	for i, f := range p.files {
-		names[i] = f.Name
-	}
-	return slices.CompactFunc(found.sorted(names), func(a, b Mistake) bool { return a == b })
 }
 
 // checkAgainst notes what of an expression does not fit the schema of a tool. Where

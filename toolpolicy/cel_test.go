@@ -243,8 +243,8 @@ func TestExpressionsAreSafeForConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// A policy is held to the tools that there are.
-func TestCheckAgainst(t *testing.T) {
+// An "if" is held to the tools that there are.
+func TestLintHoldsExpressionsToTools(t *testing.T) {
 	p := compile(t, `version: 1
 roles:
   r:
@@ -263,14 +263,18 @@ roles:
       - {tool: t/x, if: args.flag > 5}
       - {tool: u/*, if: args.nothing == 1}
 `)
-	var tools []*toolcall.ToolDef
-	for _, text := range []string{
-		`{"name":"x","inputSchema":{"properties":{"amount":{"type":"integer"},"name":{"type":"string"},"flag":{"type":"boolean"},"free":{},
+	tools := readCatalogue(t, `{"t":{"tools":[
+		{"name":"x","inputSchema":{"properties":{"amount":{"type":"integer"},"name":{"type":"string"},"flag":{"type":"boolean"},"free":{},
 			"list":{"type":"array"},"open":{"type":"object","properties":{"a":{}}},
-			"to":{"type":"object","additionalProperties":false,"properties":{"country":{"type":"string"}}}}}}`,
-		`{"name":"y","inputSchema":{"properties":{"name":{"type":"string"}}}}`,
-	} {
-		tools = append(tools, toolcall.NewToolDef("t", parse(t, text)))
+			"to":{"type":"object","additionalProperties":false,"properties":{"country":{"type":"string"}}}}}},
+		{"name":"y","inputSchema":{"properties":{"name":{"type":"string"}}}}]}}`)
+	check := func(p *toolpolicy.Policy, k toolpolicy.Known) (found toolpolicy.Mistakes) {
+		for _, w := range p.Lint(k) {
+			if w.Name == "wrong-expression" {
+				found = append(found, w.Mistake)
+			}
+		}
+		return found
 	}
 	const want = `policy.yaml:6:29: if: the tool t/x declares no argument "amont"
 policy.yaml:7:37: if: found no matching overload for '_>_' applied to '(int, string)'
@@ -279,18 +283,18 @@ policy.yaml:8:47: if: the tool t/y declares no argument "to"
 policy.yaml:10:32: if: of the tool t/x, to has no "contry"
 policy.yaml:13:60: if: the tool t/x declares no argument "nme"
 policy.yaml:16:35: if: found no matching overload for '_>_' applied to '(bool, int)'`
-	found := p.CheckAgainst(tools)
+	found := check(p, toolpolicy.Known{Catalogue: tools})
 	if got := found.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if i := slices.IndexFunc(found, func(m toolpolicy.Mistake) bool { return m.Line == 6 }); i < 0 || found[i].Hint != "amount" {
 		t.Errorf("no hint: %+v", found)
 	}
-	if ms := p.CheckAgainst(nil); ms != nil {
+	if ms := check(p, toolpolicy.Known{}); ms != nil {
 		t.Errorf("no tools, and %v", ms)
 	}
 	var none *toolpolicy.Policy
-	if ms := none.CheckAgainst(tools); ms != nil {
+	if ms := check(none, toolpolicy.Known{Catalogue: tools}); ms != nil {
 		t.Errorf("no policy, and %v", ms)
 	}
 }

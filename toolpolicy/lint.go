@@ -14,7 +14,7 @@ import (
 // author meant. A policy with warnings decides as it says.
 type Warning struct {
 	Name string // what it warns of, the same in every version: "shadowed-rule"
-	Rule string // id of the rule; "" where it is of an expression
+	Rule string // id of the rule
 	Mistake
 }
 
@@ -42,9 +42,7 @@ func (p *Policy) Lint(k Known) []Warning {
 		l.lintArguments(i)
 		l.lintShadows(i)
 		l.lintOpen(i)
-	}
-	for _, m := range p.CheckAgainst(k.Catalogue.Tools()) {
-		l.found = append(l.found, Warning{Name: "wrong-expression", Mistake: m})
+		l.lintExpression(i)
 	}
 	order := func(file string) int {
 		return slices.IndexFunc(p.files, func(f File) bool { return f.Name == file })
