@@ -16,7 +16,8 @@
 //	http.go     serve        one message of a session, however it came
 //	methods.go  dispatch     one row per message (methodtable.go); others need a policy rule
 //	  initialize.go            legacy handshake: a session is minted and recorded
-//	  lists.go                 filtered lists, from the catalogue or page by page
+//	  lists.go                 filtered lists, from the catalogue (catalog.go) or page by page
+//	    pins.go  judge         what nobody accepted is not in them (pinjudge.go; pinsight.go says what is looked at)
 //	  call.go   HandleCall     everything that policy judges:
 //	    stages.go              restore -> find -> decide -> limit -> hold -> task: the first refusal ends the walk
 //	    record.go begin        intent durable before anything is forwarded (strict)
@@ -31,6 +32,9 @@
 //
 // What a legacy client is told on an event stream is kept for a while, under ids
 // of mcpguard's own (reply.go, resume.go): it may come back for it (http_get.go).
+//
+// A policy that comes into force, or a definition that is accepted, is told to those
+// who listen and whose lists it changes (relist.go).
 //
 // Recording and forwarding are not stages: law must not hang on the order of a
 // list.

@@ -47,4 +47,35 @@
 // allows nothing.
 //
 // A nil Policy denies everything, shows nothing and withholds every result.
+//
+// # Limits
+//
+// A Policy is pure: its decisions name the limits that a call takes of, and a
+// [Meter] counts, of all of them or of none. It is told the time, and hands what
+// it counted to whoever keeps it.
+//
+// # Where to read
+//
+// The first word of a file's name says to what it belongs (TestDocNamesEveryFile):
+//
+//	document, mistakes      YAML with positions; all mistakes at once
+//	compile, compile_*      from the text to a Policy, one family of keys a file
+//	policy, selector        the compiled form
+//	engine                  the policy in force
+//	evaluate                the decision; begin here
+//	find, tree, quantify    from a path to one value or many, and the conditions on it
+//	match, match_*          the matchers, one family a file; outcomes and their words in match.go
+//	uri, host, private      what they read: URIs, host names, addresses that are not public
+//	glob, wild              patterns
+//	cel, cel_*              "if": compiled in cel_check.go, evaluated in cel_run.go
+//	visible, listkey        what lists show, and when that changes
+//	narrow*                 the limits of policy in a tool's own schema
+//	miss, verdicts          what a denial tells its caller, and what the record keeps
+//	redactions              which profiles apply
+//	limits, meter*, amount  limits of a decision, and the Meter that counts
+//	explain, access, diff   why a call is decided so; what anybody may do; what changed
+//	lint*, cover            what is most likely a mistake; what tests do not try
+//	format*, schema         the layout of the text; a JSON Schema for editors
+//	catalogue, calls        recorded definitions and calls
+//	test*                   a policy's own tests
 package toolpolicy
