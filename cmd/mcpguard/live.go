@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -173,32 +171,24 @@ func (l *listener) SendRequest(ctx context.Context, r transport.JSONRPCRequest) 
 const maxDefinitions = 10_000
 
 // lockOf is the recorded catalogue of what upstreams defined, with the definitions
-// as they came: the form of tools.lock.json.
+// as they came.
 func lockOf(all []definitions) ([]byte, error) {
-	type lists struct {
-		Tools     []json.RawMessage `json:"tools"`
-		Prompts   []json.RawMessage `json:"prompts,omitempty"`
-		Templates []json.RawMessage `json:"resourceTemplates,omitempty"`
-		Words     json.RawMessage   `json:"instructions,omitempty"`
-	}
-	raw := func(of []toolcall.JSON) []json.RawMessage {
-		texts := make([]json.RawMessage, len(of))
-		for i, j := range of {
-			texts[i] = json.RawMessage(j.Text())
-		}
-		return texts
-	}
-	lock := map[string]lists{}
+	lock := lockText{}
 	for _, d := range all {
-		if d.err == nil {
-			lock[d.upstream] = lists{raw(d.lists["tools"]), raw(d.lists["prompts"]), raw(d.lists["resourceTemplates"]), json.RawMessage(d.words.Text())}
+		if d.err != nil {
+			continue
 		}
+		of := lock.of(d.upstream)
+		for kind, key := range map[toolcall.PinKind]string{
+			toolcall.PinTool: "tools", toolcall.PinPrompt: "prompts", toolcall.PinTemplate: "resourceTemplates",
+		} {
+			for _, definition := range d.lists[key] {
+				of.add(kind, definition.Text())
+			}
+		}
+		of.add(toolcall.PinInstructions, d.words.Text())
 	}
-	var out bytes.Buffer
-	if err := writeJSON(&out, lock); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return lock.bytes()
 }
 
 // liveCatalogue asks the upstreams of a configuration. Those that do not answer are

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -50,9 +49,7 @@ accepted forms it has the one that was accepted last. The server may be running.
 // lockFile is the lock file of accepted pins. A definition whose words are not kept
 // as the upstream sent them cannot stand in one.
 func lockFile(ctx context.Context, texts pinTexts, accepted []toolcall.Pin) ([]byte, error) {
-	type lists struct{ tools, prompts, templates, instructions []string }
-	byUpstream := map[string]*lists{}
-	var upstreams []string
+	lock := lockText{}
 	for i, p := range accepted {
 		if slices.ContainsFunc(accepted, func(other toolcall.Pin) bool { return laterForm(&other, &accepted[i]) }) {
 			continue
@@ -65,44 +62,51 @@ func lockFile(ctx context.Context, texts pinTexts, accepted []toolcall.Pin) ([]b
 			return nil, fail(exitFailure, fmt.Errorf("print a lock file: the words of %s %s/%s are not kept as they came", p.Kind, p.Upstream, p.Name),
 				"write it by hand: it is too long, or a redaction profile changed it")
 		}
-		of := byUpstream[p.Upstream]
-		if of == nil {
-			of = &lists{}
-			byUpstream[p.Upstream] = of
-			upstreams = append(upstreams, p.Upstream)
-		}
-		list := map[toolcall.PinKind]*[]string{toolcall.PinTool: &of.tools, toolcall.PinPrompt: &of.prompts,
-			toolcall.PinTemplate: &of.templates, toolcall.PinInstructions: &of.instructions}[p.Kind]
-		*list = append(*list, text)
+		lock.of(p.Upstream).add(p.Kind, text)
 	}
-	var b strings.Builder
-	for i, name := range upstreams {
-		of := byUpstream[name]
-		fmt.Fprintf(&b, "%s%s:{%s:[%s]", comma(i), toolcall.Quote(name).Text(), `"tools"`, strings.Join(of.tools, ","))
-		if len(of.prompts) > 0 {
-			fmt.Fprintf(&b, `,"prompts":[%s]`, strings.Join(of.prompts, ","))
-		}
-		if len(of.templates) > 0 {
-			fmt.Fprintf(&b, `,"resourceTemplates":[%s]`, strings.Join(of.templates, ","))
-		}
-		if len(of.instructions) > 0 {
-			fmt.Fprintf(&b, `,"instructions":%s`, of.instructions[0])
-		}
-		b.WriteByte('}')
-	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, []byte("{"+b.String()+"}"), "", "  "); err != nil {
-		return nil, fmt.Errorf("print a lock file: %w", err)
-	}
-	out.WriteByte('\n')
-	return out.Bytes(), nil
+	return lock.bytes()
 }
 
-func comma(i int) string {
-	if i == 0 {
-		return ""
+// lockText is what stands in a lock file or a recorded catalogue, by upstream:
+// definitions as the upstreams send them.
+type lockText map[string]*lockedText
+
+type lockedText struct {
+	Tools        []json.RawMessage `json:"tools"`
+	Prompts      []json.RawMessage `json:"prompts,omitempty"`
+	Templates    []json.RawMessage `json:"resourceTemplates,omitempty"`
+	Instructions json.RawMessage   `json:"instructions,omitempty"`
+}
+
+// of is what an upstream defines: no tool yet, where it was not asked for before.
+func (l lockText) of(upstream string) *lockedText {
+	if l[upstream] == nil {
+		l[upstream] = &lockedText{Tools: []json.RawMessage{}}
 	}
-	return ","
+	return l[upstream]
+}
+
+// add puts a definition behind the others of its kind; instructions are one text.
+func (t *lockedText) add(kind toolcall.PinKind, text string) {
+	switch definition := json.RawMessage(text); kind {
+	case toolcall.PinTool:
+		t.Tools = append(t.Tools, definition)
+	case toolcall.PinPrompt:
+		t.Prompts = append(t.Prompts, definition)
+	case toolcall.PinTemplate:
+		t.Templates = append(t.Templates, definition)
+	case toolcall.PinInstructions:
+		t.Instructions = definition
+	}
+}
+
+// bytes is the file. Definitions are indented, and else as they came.
+func (l lockText) bytes() ([]byte, error) {
+	var out bytes.Buffer
+	if err := writeJSON(&out, l); err != nil {
+		return nil, fmt.Errorf("print a lock file: %w", err)
+	}
+	return out.Bytes(), nil
 }
 
 // laterForm reports whether a is another form of what b defines, accepted later.
