@@ -67,7 +67,7 @@ func (p *Policy) Explain(c *toolcall.Call) Explanation {
 	set := p.roles.of(&c.Caller)
 	e.Lacking, e.Elsewhere = p.unconsidered(set, &v)
 	for _, name := range e.Decision.Redact {
-		e.Redactions = append(e.Redactions, p.applied(name, set, e.Considered))
+		e.Redactions = append(e.Redactions, p.applied(name, set, &e))
 	}
 	if c.Kind != toolcall.Tool {
 		return e
@@ -113,7 +113,7 @@ func (p *Policy) unconsidered(set bits, v *view) (lacking []LackedRole, elsewher
 
 // applied says what puts a profile on a decision. What neither a role nor a rule
 // asks for is on for the tools that it selects.
-func (p *Policy) applied(profile string, set bits, considered []Considered) AppliedProfile {
+func (p *Policy) applied(profile string, set bits, e *Explanation) AppliedProfile {
 	out := AppliedProfile{Profile: profile}
 	i := p.profiles.byName[profile]
 	for role, name := range p.roles.names {
@@ -121,9 +121,9 @@ func (p *Policy) applied(profile string, set bits, considered []Considered) Appl
 			out.From = append(out.From, "role "+name)
 		}
 	}
-	for _, c := range considered {
+	for _, c := range e.Considered {
 		at := slices.IndexFunc(p.rules, func(r rule) bool { return r.id == c.Rule })
-		if at >= 0 && p.rules[at].redact.has(i) && !c.Observed {
+		if at >= 0 && p.rules[at].redact.has(i) && c.redacts(e.Decision.Effect) {
 			out.From = append(out.From, "rule "+c.Rule)
 		}
 	}
@@ -131,4 +131,16 @@ func (p *Policy) applied(profile string, set bits, considered []Considered) Appl
 		out.From = []string{"its own tools"}
 	}
 	return out
+}
+
+// redacts reports whether the profiles of a rule are on for a decision: those of rules
+// that match, or ask because they might, and of a denial those of all about the call.
+func (c *Considered) redacts(effect toolcall.Effect) bool {
+	switch {
+	case c.Observed:
+		return false
+	case effect == toolcall.Deny || c.Verdict == toolcall.VerdictTrue:
+		return true
+	}
+	return c.Verdict == toolcall.VerdictUnknown && c.Verb == approves.String()
 }

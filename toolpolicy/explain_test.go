@@ -1,6 +1,7 @@
 package toolpolicy_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -195,5 +196,39 @@ func TestExplainTellsAll(t *testing.T) {
 	var none *toolpolicy.Policy
 	if e := none.Explain(c); e.Decision.Effect != toolcall.Deny || len(e.Considered) != 0 {
 		t.Errorf("no policy: %+v", e)
+	}
+}
+
+// A profile comes from the rules that put it on the decision: of an allowed call those
+// that match, of a denied one, whose arguments are kept, all that are about it.
+func TestExplainNamesRulesThatRedact(t *testing.T) {
+	p := compile(t, `version: 1
+roles:
+  everyone:
+    allow:
+      - {tool: t/x, id: small, args: {n: {max: 5}}, redact: [notes]}
+      - {tool: t/x, id: large, args: {n: {min: 5}}, redact: [notes]}
+      - {tool: t/x, id: texts, args: {n: {prefix: a}}, redact: [notes]}
+    approve:
+      - {tool: t/x, id: asked, args: {m: {max: 5}}, by: [leads], redact: [notes]}
+redactions:
+  notes: {paths: [note]}
+`)
+	for args, want := range map[string]string{
+		`{"n":1}`:         "allow [rule everyone/small]",
+		`{"n":9}`:         "allow [rule everyone/large]",
+		`{"n":5}`:         "allow [rule everyone/small rule everyone/large]",
+		`{"n":5,"m":"x"}`: "approve [rule everyone/small rule everyone/large rule everyone/asked]",
+		`{"n":true}`:      "deny [rule everyone/small rule everyone/large rule everyone/texts rule everyone/asked]",
+	} {
+		call := &toolcall.Call{Caller: member("-"), Kind: toolcall.Tool, Upstream: "t", Name: "x", Args: parse(t, args)}
+		call.Def = toolpolicy.Declaring("t", "x", parse(t, `{"n":1,"m":1}`))
+		e := p.Explain(call)
+		if len(e.Redactions) != 1 {
+			t.Fatalf("%s: %+v", args, e.Redactions)
+		}
+		if got := fmt.Sprint(e.Decision.Effect, " ", e.Redactions[0].From); got != want {
+			t.Errorf("%s\n got %s\nwant %s", args, got, want)
+		}
 	}
 }
