@@ -108,10 +108,7 @@ func (r *testReader) lineOf(n *yaml.Node) example {
 			e.caller = r.caller(&yaml.Node{Value: "somebody"}, value)
 		case "call", "resource", "prompt", "request", "method":
 			subjects++
-			e.target, _ = r.selectorText(value, key.Value)
-			if e.kind = kindOf(key.Value); key.Value == "call" {
-				e.kind = toolcall.Tool
-			}
+			r.subject(&e, key, value)
 		case "args":
 			e.args = r.object(value, "args")
 		case "at":

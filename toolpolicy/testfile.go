@@ -158,11 +158,7 @@ func (r *testReader) example(n *yaml.Node) example {
 			e.caller = r.knownCaller(value)
 		case "call", "resource", "prompt", "request", "method":
 			subjects++
-			e.target, _ = r.selectorText(value, key.Value)
-			e.kind = kindOf(key.Value)
-			if key.Value == "call" {
-				e.kind = toolcall.Tool
-			}
+			r.subject(&e, key, value)
 		case "list":
 			subjects++
 			e.has, e.lacks = r.list(value)
@@ -193,6 +189,14 @@ func (r *testReader) example(n *yaml.Node) example {
 		r.checkExample(n, &e, subjects, as)
 	}
 	return e
+}
+
+// subject reads what a test or a line of calls is about.
+func (r *testReader) subject(e *example, key, value *yaml.Node) {
+	e.target, _ = r.selectorText(value, key.Value)
+	if e.kind = kindOf(key.Value); key.Value == "call" {
+		e.kind = toolcall.Tool
+	}
 }
 
 func (r *testReader) checkExample(n *yaml.Node, e *example, subjects int, as bool) {
@@ -248,11 +252,7 @@ func (r *testReader) knownCaller(n *yaml.Node) toolcall.Caller {
 	}
 	c, known := r.file.callers[name]
 	if !known {
-		names := make([]string, 0, len(r.file.callers))
-		for k := range r.file.callers {
-			names = append(names, k)
-		}
-		slices.Sort(names)
+		names := r.file.Callers()
 		r.fail(n, cmp.Or(nearest(name, names), strings.Join(names, ", ")), "callers does not have %q", name)
 	}
 	return c

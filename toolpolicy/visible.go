@@ -91,13 +91,13 @@ func (p *Policy) visible(c *toolcall.Call, about candidates, judge func(*selecto
 		if !set.has(r.role) || r.observe {
 			continue
 		}
-		switch about := r.when.reach(judge(&r.selector), c); {
-		case about == reachesNone:
+		switch reached := r.when.reach(judge(&r.selector), c); {
+		case reached == reachesNone:
 		case r.verb != denies:
-			if about != reachUnknown {
+			if reached != reachUnknown {
 				listed = Listed
 			}
-		case about == reachesSome || len(r.args) > 0 || r.when != nil && !r.when.listable():
+		case reached == reachesSome || len(r.args) > 0 || r.when != nil && !r.when.listable():
 		case r.shown:
 			listed = Listed
 		default:
