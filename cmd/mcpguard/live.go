@@ -167,8 +167,12 @@ func (l *listener) SendRequest(ctx context.Context, r transport.JSONRPCRequest) 
 	return answer, nil
 }
 
-// maxDefinitions bounds what is read of an upstream in each list.
-const maxDefinitions = 10_000
+// What is read of catalogues is bounded: the definitions of an upstream in each
+// list, and the bytes of a recorded catalogue.
+const (
+	maxDefinitions = 10_000
+	maxLockText    = 64 << 20
+)
 
 // lockOf is the recorded catalogue of what upstreams defined, with the definitions
 // as they came.
@@ -234,7 +238,7 @@ func tellFailures(all []definitions, cfg *Config, env *environment) error {
 // readCatalogueFile reads a recorded catalogue.
 func readCatalogueFile(path string) (*toolpolicy.Catalogue, error) {
 	const from = "mcpguard tools lock prints one, and mcpguard policy init --from-upstreams --lock writes one"
-	text, err := readBounded(path, maxLockFile)
+	text, err := readBounded(path, maxLockText)
 	if err != nil {
 		return nil, fail(exitUsage, fmt.Errorf("read the tools: %w", err), from)
 	}
