@@ -243,6 +243,7 @@ func TestAnnouncedBodiesNeverDeadlock(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		synctest.Wait() // until all have given back
 		if m.used != 0 || m.over != nil || len(m.waiting) != 0 {
 			t.Errorf("%d bytes did not come back, %d callers wait", m.used, len(m.waiting))
 		}
