@@ -93,10 +93,16 @@ func (r *reply) headersLocked() {
 // event of that number.
 func (r *reply) goOn(st *stream, after int, policy string) {
 	r.mu.Lock()
-	r.headersLocked()
 	r.stream = st
 	r.mu.Unlock()
 	st.attach(r, after, policy)
+}
+
+// head begins the answer, with nothing said yet.
+func (r *reply) head() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.headersLocked()
 }
 
 func (r *reply) setSession(h http.Header) {

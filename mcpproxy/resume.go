@@ -258,6 +258,7 @@ func (st *stream) attach(out *reply, after int, policy string) {
 		st.conn.drop()
 	}
 	st.conn = out
+	out.head() // who sees the answer begin has the stream
 	if missed := st.missed(after, policy); len(missed) > 0 {
 		out.raw(missed)
 	}

@@ -30,11 +30,11 @@ func newPolicyAccessCommand(env *environment) *cobra.Command {
 		Use:   "access [FILE|FOLDER]",
 		Short: "Say who may call what",
 		Long: `Say who may call what: for each tool what every role may do, for one caller
-(--subject, --groups, --client) everything that they may do, or for one --tool everybody
-who may call it. Arguments are not judged: "allow on conditions" means that it
-depends on them. Without --tools or --live the rows are what the rules select; one
-with a star stands for the names that have no row of their own. Without an argument
-it is the policy of the configuration.
+(--subject, --groups, --client) everything that they may do, or for one --tool
+everybody who may call it. Arguments are not judged: "allow on conditions" means
+that it depends on them. Without --tools or --live the rows are what the rules
+select; one with a star stands for the names that have no row of their own.
+Without an argument it is the policy of the configuration.
 
 With --unused-since the grants are listed (rules that allow, or ask) that no
 recorded call was decided by since then. A grant that only ever applied beside an
