@@ -160,7 +160,7 @@ func (p *Policy) evaluate(c *toolcall.Call, n *notes) toolcall.Decision {
 	about := p.index.about(c.Kind, c.Upstream, c.Name)
 	for i, ok := about.next(); ok; i, ok = about.next() {
 		r := &p.rules[i]
-		if !set.has(r.role) {
+		if !set.has(r.role) || n == nil && t.idle(r) {
 			continue
 		}
 		selected := r.selector.judge(&v)
@@ -222,6 +222,13 @@ type tally struct {
 	redact     bits // of matching rules
 	considered bits // of all rules whose selector matches, or might
 	limits     []*toolcall.Limit
+}
+
+// idle reports whether a rule changes nothing any more, whatever it comes to: an
+// allow rule behind one that allows, which brings nothing of its own.
+func (t *tally) idle(r *rule) bool {
+	return r.verb == allows && !r.observe && t.allow != none && (r.reads || !t.reads) &&
+		len(r.limits) == 0 && r.redact.without(t.redact) == (bits{})
 }
 
 func (t *tally) add(i int, r *rule, verdict toolcall.Verdict) {
