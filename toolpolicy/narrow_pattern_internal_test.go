@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -55,10 +54,7 @@ func randomPattern(r *rand.Rand, depth int) string {
 func TestPatternsMeanTheSame(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		if os.Getenv("MCPGUARD_TEST_REQUIRE") == "all" {
-			t.Fatalf("node is missing, and MCPGUARD_TEST_REQUIRE=all: %v", err)
-		}
-		t.Skipf("SKIP: node is missing: %v", err)
+		missing(t, "node", err)
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	patterns := patternsToTry

@@ -41,11 +41,11 @@ exit "$STUB_STATUS"
 
 func newSandbox(t *testing.T, shell ...string) *sandbox {
 	t.Helper()
-	if path, err := exec.LookPath(shell[0]); err != nil {
-		t.Skipf("SKIP: %s is missing: %v", shell[0], err)
-	} else {
-		shell[0] = path
+	path, err := exec.LookPath(shell[0])
+	if err != nil {
+		missing(t, shell[0], err)
 	}
+	shell[0] = path
 	root := t.TempDir()
 	s := &sandbox{t: t, shell: shell, bin: root + "/bin", log: root + "/log", work: root + "/work"}
 	for _, dir := range []string{s.bin, s.log, s.work} {
