@@ -88,7 +88,7 @@ func policyArgument(env *environment, args []string) (string, error) {
 	if err != nil {
 		return "", usageError(err)
 	}
-	return c.Policy, nil
+	return fromHere(c.Policy), nil
 }
 
 // accessJSON is what somebody may do with something, in JSON.
