@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mcpguard/audit"
 	"mcpguard/toolcall"
@@ -22,9 +23,6 @@ type Reader struct{ reading *sql.DB }
 // readers is how many queries run at a time.
 const readers = 4
 
-// mayRead is R_OK of access(2).
-const mayRead = 4
-
 func openReader(ctx context.Context, path string) (_ *Reader, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, err
@@ -34,7 +32,7 @@ func openReader(ctx context.Context, path string) (_ *Reader, err error) {
 	}
 	// SQLite would only say that it cannot open it. Opening the file here would,
 	// when it is closed, take the locks of a writer in this process with it.
-	if err := syscall.Access(path, mayRead); err != nil {
+	if err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	db, err := sql.Open("sqlite", dsn(path, "ro"))

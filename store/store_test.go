@@ -344,19 +344,6 @@ func TestAReaderNeedsAStoreThatIsThere(t *testing.T) {
 	}
 }
 
-func TestAReaderSaysThatItMayNotRead(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("SKIP: nothing is kept from root")
-	}
-	path := filepath.Join(t.TempDir(), "guard.db")
-	if err := os.WriteFile(path, nil, 0o200); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := OpenReader(t.Context(), "sqlite://"+path); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("OpenReader: %v", err)
-	}
-}
-
 func TestAReaderReadsWhileTheWriterWritesAndAfterwards(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "guard.db")
 	s := openAt(t, path)

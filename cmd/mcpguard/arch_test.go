@@ -50,7 +50,7 @@ var doors = map[string][]string{
 	"golang.org/x/text":           {"toolpolicy"},
 	"golang.org/x/net":            {"toolpolicy"},
 	"mvdan.cc/sh":                 {"toolpolicy"},
-	"golang.org/x/sys":            {"cmd/mcpguard"},
+	"golang.org/x/sys":            {"cmd/mcpguard", "store"},
 	"github.com/fsnotify":         {"cmd/mcpguard"},
 	"github.com/prometheus":       {"cmd/mcpguard"},
 	"github.com/sqlc-dev/meyer":   {"toolpolicy"},
