@@ -26,13 +26,15 @@ import (
 type reloader struct {
 	path   string
 	looked string // what its files looked like before the start read them
-	engine *toolpolicy.Engine
-	blobs  blobs
-	record recorder
-	count  func(result string)                    // of metrics: loaded, unchanged or refused
-	told   func(before, after *toolpolicy.Policy) // after a swap; nil: nobody
-	now    func() time.Time
-	log    *slog.Logger
+
+	storeFolder string // where the record is written all the time
+	engine      *toolpolicy.Engine
+	blobs       blobs
+	record      recorder
+	count       func(result string)                    // of metrics: loaded, unchanged or refused
+	told        func(before, after *toolpolicy.Policy) // after a swap; nil: nobody
+	now         func() time.Time
+	log         *slog.Logger
 
 	mu     sync.Mutex                // one load at a time
 	loaded atomic.Pointer[time.Time] // when the policy in force came into force
@@ -55,7 +57,7 @@ func (g *guard) watch(ctx context.Context, env *environment) (stop func()) {
 	w := watcher{
 		look:    func() string { return lookAt(g.policies.path) },
 		changed: func() { g.reload(ctx, env, causeChange) },
-		hints:   hints(ctx, &done, g.policies.path, g.log),
+		hints:   hints(ctx, &done, g.policies.path, g.policies.storeFolder, g.log),
 	}
 	done.Go(func() { w.run(ctx, g.policies.looked) })
 	return func() {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -285,5 +288,39 @@ func TestLookAtTellsFilesApart(t *testing.T) {
 		if got := concerns(name); got != want {
 			t.Errorf("a word about %s concerns the policy: %v, want %v", name, got, want)
 		}
+	}
+}
+
+// The system has a word about the policy's folder, and not with every record that
+// is written: the folder of the store is only looked at.
+func TestTheStoresFolderIsNotListenedTo(t *testing.T) {
+	for name, c := range map[string]struct {
+		store string
+		heard bool
+	}{"the store elsewhere": {"elsewhere", true}, "the store beside it": {".", false}} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"policy.yaml": openPolicy, "elsewhere/x": ""})
+			ctx, stop := context.WithCancel(t.Context())
+			var done sync.WaitGroup
+			defer done.Wait()
+			defer stop()
+			words := hints(ctx, &done, filepath.Join(dir, "policy.yaml"), filepath.Join(dir, c.store), slog.New(slog.DiscardHandler))
+			if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(openPolicy), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if !c.heard {
+				stop()
+				done.Wait()
+				if len(words) > 0 {
+					t.Error("there is a word about the folder of the store")
+				}
+				return
+			}
+			select {
+			case <-words:
+			case <-time.After(20 * time.Second):
+				t.Error("there is no word about the policy")
+			}
+		})
 	}
 }

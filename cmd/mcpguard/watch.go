@@ -21,7 +21,7 @@ const (
 	// writes a file in parts has not finished.
 	quietFor = time.Second
 	// lookEvery is how often the files are looked at without a word.
-	lookEvery = 10 * time.Second
+	lookEvery = 2 * time.Second
 )
 
 // watcher notices that the files of a policy have changed.
@@ -105,8 +105,9 @@ func lookAt(path string) string {
 }
 
 // hints listens for the system's word about the folders that a policy's files are
-// in. It ends with ctx. Without one the files are still looked at.
-func hints(ctx context.Context, done *sync.WaitGroup, path string, log *slog.Logger) <-chan struct{} {
+// in. It ends with ctx. Without one the files are still looked at; so they are in the
+// folder of the store, of which the system would have a word with every record.
+func hints(ctx context.Context, done *sync.WaitGroup, path, storeFolder string, log *slog.Logger) <-chan struct{} {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		log.Warn("changes of the policy are noticed late", "err", err)
@@ -122,6 +123,9 @@ func hints(ctx context.Context, done *sync.WaitGroup, path string, log *slog.Log
 		folders[filepath.Dir(real)] = true
 	}
 	for folder := range folders {
+		if sameFile(folder, storeFolder) {
+			continue
+		}
 		if err := notify.Add(folder); err != nil {
 			log.Warn("changes of the policy are noticed late", "folder", folder, "err", err)
 		}
@@ -162,8 +166,7 @@ func hints(ctx context.Context, done *sync.WaitGroup, path string, log *slog.Log
 }
 
 // concerns reports whether a name may be that of a policy's file, or of what leads
-// to one: Kubernetes exchanges the link ..data. The store, which may be in the same
-// folder, is written all the time.
+// to one: Kubernetes exchanges the link ..data.
 func concerns(name string) bool {
 	base := filepath.Base(name)
 	return isYAML(base) || strings.HasPrefix(base, "..") || filepath.Ext(base) == ""

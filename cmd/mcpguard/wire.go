@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +89,7 @@ func wire(ctx context.Context, cfg *Config, env *environment, log *slog.Logger) 
 		return nil, fmt.Errorf("open the record: %w", err)
 	}
 	g.health.record = g.record
-	g.policies = &reloader{path: cfg.Policy, looked: looks, engine: g.engine, blobs: g.store, record: g.record,
+	g.policies = &reloader{path: cfg.Policy, looked: looks, storeFolder: filepath.Dir(cfg.StorePath()), engine: g.engine, blobs: g.store, record: g.record,
 		count: g.metrics.reloaded, now: env.now, log: log}
 	if err := g.policies.enforce(ctx, policy, occasion{cause: startCause(cfg)}); err != nil {
 		return nil, err
