@@ -182,11 +182,31 @@ func TestHostileArgumentsOfExpressions(t *testing.T) {
 		if c.Args, err = toolcall.Parse(args, toolcall.Limits{Bytes: 64 << 20, Depth: 20}); err != nil {
 			t.Fatalf("%s: %v", expression, err)
 		}
-		begin := time.Now()
-		p.Evaluate(c)
-		if took := time.Since(begin); took > time.Second {
-			t.Fatalf("%s: %v for %d bytes", expression, took, len(args))
+		want := "more work than an expression may cost"
+		switch expression {
+		case `args.l.all(i, i.n < 5)`, `args.l.all(i, args.l[9999] == 1)`, `args.all(k, args[k] == 1 && !has(args.absent))`:
+			want = "an argument is given that the tool does not declare" // it is judged to its end, and true
+		case `args.l.all(i, args.n == 5)`:
+			want = "too large for an expression"
 		}
+		if d := p.Evaluate(c); !strings.Contains(d.Reason, want) {
+			t.Fatalf("%s of %d bytes: %s, want %q", expression, len(args), d.Reason, want)
+		}
+	}
+}
+
+// What a step of these costs is bounded by the work that is counted: a unit takes
+// some 100 ns at most.
+func BenchmarkHostileArgumentsOfExpressions(b *testing.B) {
+	long := `{"l":` + repeated(10_000, "1") + `,"s":"` + strings.Repeat("a", 65_000) + `"}`
+	for _, expression := range []string{`args.l.all(i, args.s.matches("(a|aa)+b") == false)`, `args.l.all(i, args.s.lowerAscii() != "b")`} {
+		b.Run(strings.ReplaceAll(expression, " ", ""), func(b *testing.B) {
+			p := compile(b, onlyIf(expression))
+			c := &toolcall.Call{Caller: member("r"), Kind: toolcall.Tool, Upstream: "t", Name: "x", At: time.Unix(1e9, 0), Args: parse(b, long)}
+			for b.Loop() {
+				p.Evaluate(c)
+			}
+		})
 	}
 }
 
