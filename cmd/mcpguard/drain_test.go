@@ -8,9 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,39 +88,10 @@ func sendCall(ctx context.Context, url, body string) (string, error) {
 func TestTermUnderLoad(t *testing.T) {
 	waiting, release := make(chan struct{}, 1), make(chan struct{})
 	upstream := drainUpstream(t, waiting, release)
-	binary, dir := buildGuard(t), t.TempDir()
-	policy := filepath.Join(dir, "policy.yaml")
-	if err := os.WriteFile(policy, []byte(allowAll), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	record := "sqlite://" + filepath.Join(dir, "record.db")
-	listen := freeAddress(t)
-	cmd := exec.Command(binary, "serve", "--listen", listen, "--policy", policy, "--upstream", upstream, "--store", record,
-		"--keys", filepath.Join(dir, "keys"), "--trust-loopback")
-	cmd.Dir = dir
-	said := new(saying)
-	cmd.Stdout, cmd.Stderr = said, said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it has ended, where all went well
-		if t.Failed() {
-			t.Log(said)
-		}
-	})
-	url := "http://" + listen + "/mcp"
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := sendCall(ctx, url, drainCall(1, "warm")); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	guard := startServed(ctx, t, buildGuard(t), upstream, allowAll)
+	url, listen := guard.url, guard.listen
 
 	var mu sync.Mutex
 	answers := 1
@@ -173,7 +141,7 @@ func TestTermUnderLoad(t *testing.T) {
 		<-began
 	}
 	begun := time.Now()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := guard.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	clients.Wait() // nothing new is served
@@ -182,7 +150,7 @@ func TestTermUnderLoad(t *testing.T) {
 		t.Errorf("the call under way got %s", text)
 	}
 	select {
-	case err := <-ended:
+	case err := <-guard.ended:
 		if err != nil {
 			t.Errorf("it ended with %v", err)
 		}
@@ -190,7 +158,7 @@ func TestTermUnderLoad(t *testing.T) {
 		t.Fatal("it does not end")
 	}
 	t.Logf("ended after %v, with %d answers", time.Since(begun), answers)
-	intents, outcomes := countCalls(t, record)
+	intents, outcomes := countCalls(t, guard.record)
 	if outcomes < answers+1 || intents != outcomes { // the held one, too
 		t.Errorf("%d calls began and %d have an outcome in the record; clients have %d answers", intents, outcomes, answers+1)
 	}

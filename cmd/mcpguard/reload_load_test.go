@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,48 +24,21 @@ const reloads = 50
 // asked for by a person, the others are what a person asks with.
 func TestReloadUnderLoad(t *testing.T) {
 	upstream := drainUpstream(t, nil, nil)
-	binary, dir := buildGuard(t), t.TempDir()
-	policy := filepath.Join(dir, "policy.yaml")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	binary := buildGuard(t)
+	guard := startServed(ctx, t, binary, upstream, allowAll)
+	url, record := guard.url, guard.record
 	write := func(n int) {
 		t.Helper()
 		// As an editor does: another file takes the place of the old one.
 		text := allowAll + fmt.Sprintf("# %d\n", n)
-		if err := os.WriteFile(policy+".new", []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(guard.policy+".new", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Rename(policy+".new", policy); err != nil {
+		if err := os.Rename(guard.policy+".new", guard.policy); err != nil {
 			t.Fatal(err)
 		}
-	}
-	write(0)
-	record := "sqlite://" + filepath.Join(dir, "record.db")
-	listen := freeAddress(t)
-	cmd := exec.Command(binary, "serve", "--listen", listen, "--policy", policy, "--upstream", upstream, "--store", record,
-		"--keys", filepath.Join(dir, "keys"), "--trust-loopback")
-	cmd.Dir = dir
-	said := new(saying)
-	cmd.Stdout, cmd.Stderr = said, said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it has ended, where all went well
-		if t.Failed() {
-			t.Log(said)
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	url := "http://" + listen + "/mcp"
-	for {
-		if _, err := sendCall(ctx, url, drainCall(1, "echo")); err == nil {
-			break
-		} else if ctx.Err() != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
 	}
 
 	var agents sync.WaitGroup
@@ -98,7 +70,7 @@ func TestReloadUnderLoad(t *testing.T) {
 				t.Fatalf("reload %d: %s, %v", n, out, err)
 			}
 		} else {
-			if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			if err := guard.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 				t.Fatal(err)
 			}
 			for loadedSoFar(t, record) < n+2 && ctx.Err() == nil {
@@ -111,10 +83,10 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	close(done)
 	agents.Wait()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := guard.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; err != nil {
+	if err := <-guard.ended; err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 	loaded, decided := map[string]bool{}, map[string]int{}
